@@ -1,0 +1,1 @@
+"""Multi-turn assistants whose conversations survive their servers."""

@@ -1,0 +1,1 @@
+"""Where bytes rest. A backend knows keys, bytes, versions and leases; never messages or JSON."""

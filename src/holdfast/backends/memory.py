@@ -1,0 +1,408 @@
+"""The backend for tests and for a single process: every promise of the contract but survival."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from holdfast.backends import rules
+from holdfast.backends.clock import Clock, steady_clock
+from holdfast.backends.records import (
+    NEVER,
+    Absent,
+    BeginReply,
+    BeginRequest,
+    Busy,
+    CommitReply,
+    Committed,
+    Delta,
+    Fenced,
+    Field,
+    Finding,
+    Granted,
+    Listing,
+    LogPage,
+    Mismatch,
+    OutcomeLimits,
+    Overdue,
+    Queued,
+    Record,
+    Rejected,
+    Replay,
+    ResolveReply,
+    Running,
+    Seen,
+    SessionKey,
+    StoredOutcome,
+    Unchanged,
+    Unresolvable,
+    Version,
+    WrongUserFound,
+)
+from holdfast.backends.rules import Head, Pending
+from holdfast.errors import StoreUnavailable
+
+
+class _Outcome(msgspec.Struct):
+    outcome: bytes
+    fingerprint: bytes
+    version: Version
+    start: int
+    count: int
+    stored_ms: int
+    rejected: bool = False
+
+
+class _Life(msgspec.Struct):
+    """All that belongs to one life of a session."""
+
+    head: Head
+    fields: dict[str, Field] = {}
+    log: list[bytes] = []
+    pending: dict[str, Pending] = {}
+    journal: dict[str, dict[str, bytes]] = {}
+    outcomes: dict[str | bytes, _Outcome] = {}
+    """In the order in which they were stored; turns under text, updates under bytes."""
+
+
+class MemoryBackend:
+    """Keeps sessions in this process. Safe for many tasks of one event loop.
+
+    Args:
+        clock: the store's clock, milliseconds since the epoch.
+        outcomes: how many finished turns and updates are remembered for each session.
+    """
+
+    name = "memory"
+
+    def __init__(self, *, clock: Clock | None = None, outcomes: OutcomeLimits | None = None) -> None:
+        self._clock = clock or steady_clock()
+        self._limits = outcomes or OutcomeLimits()
+        self._lives: dict[SessionKey, _Life] = {}
+        self._fence = 0
+        self._order = 0
+        self._watchers: dict[SessionKey, set[_MemoryWatch]] = {}
+        self._closed = False
+
+    # --- sessions ---
+
+    async def load(self, key: SessionKey, *, tail: int, known: Version | None = None) -> Record | Unchanged | None:
+        life, _ = self._living(key)
+        return None if life is None else self._snapshot(life, tail, known)
+
+    async def commit(self, key: SessionKey, delta: Delta) -> CommitReply:
+        life, now = self._living(key)
+        head = None if life is None else life.head
+        if lost := rules.life_refusal(head, delta):
+            return lost
+        op: str | bytes = delta.turn_id if delta.fence else delta.commit_id
+        if life is not None and (seen := self._outcome(life, op, now)):
+            return Fenced() if seen.rejected else Seen(self._stored(life, seen))
+        pending = life.pending.get(delta.turn_id) if life is not None and delta.fence else None
+        if refused := rules.refusal(head, delta, pending, lambda name: _counter(life, name)):
+            return refused
+        if life is None:
+            life = self._born(key, delta, now)
+        committed = self._apply(life, delta, pending, op, now)
+        if life.pending or (delta.fence and key in self._watchers):
+            self._notify(key, b"commit")
+        return committed
+
+    async def delete(self, key: SessionKey) -> bool:
+        life, now = self._living(key)
+        if life is None:
+            return False
+        del self._lives[key]
+        self._notify(key, b"delete")
+        return rules.visible(life.head, now)
+
+    async def read_log(self, key: SessionKey, *, start: int, count: int) -> LogPage | None:
+        life, now = self._living(key)
+        if life is None or not rules.visible(life.head, now):
+            return None
+        return LogPage(life.log[start : start + count], start, len(life.log))
+
+    async def scan(self, tenant: str, *, cursor: str = "", limit: int = 100) -> Listing:
+        after = cursor[1:]
+        ids = sorted(key.id for key in list(self._lives) if key.tenant == tenant and (not cursor or key.id > after))
+        return self._page(tenant, ids, limit)
+
+    async def by_user(self, tenant: str, user: str, *, cursor: str = "", limit: int = 100) -> Listing:
+        mine = [
+            (-life.head.expires_ms or -life.head.created_ms, key.id)
+            for key, life in list(self._lives.items())
+            if key.tenant == tenant and life.head.user == user
+        ]
+        ids = [id_ for _, id_ in sorted(mine)]
+        if cursor and cursor[1:] in ids:
+            ids = ids[ids.index(cursor[1:]) + 1 :]
+        return self._page(tenant, ids, limit)
+
+    # --- turns ---
+
+    async def begin(self, key: SessionKey, request: BeginRequest) -> BeginReply:
+        life, now = self._living(key)
+        if life is not None:
+            if rules.users_differ(life.head, request.birth.user):
+                return WrongUserFound()
+            if done := self._outcome(life, request.turn_id, now):
+                if not rules.same_input(done.fingerprint, request.fingerprint):
+                    return Mismatch()
+                return Replay(self._stored(life, done))
+        mine = life.pending.get(request.turn_id) if life is not None else None
+        if mine is None and request.fingerprint == b"":
+            return Absent()
+        if mine is not None and not rules.same_input(mine.fingerprint, request.fingerprint):
+            return Mismatch()
+        return self._admit(key, life, mine, request, now)
+
+    def _admit(
+        self, key: SessionKey, life: _Life | None, mine: Pending | None, request: BeginRequest, now: int
+    ) -> BeginReply:
+        if life is not None:
+            head = life.head
+            if mine is not None and rules.leased_to(head, mine.turn_id, now):
+                if mine.token != request.token:
+                    return Running(rules.lease_left(head, now))
+                return self._granted(life, mine, request, now)
+            order = mine.order if mine is not None else self._order + 1
+            ahead = rules.ahead_of(order, life.pending.values(), now)
+            leased = rules.leased_to_another(head, request.turn_id, now)
+            if (leased or ahead) and not request.place_ms:
+                return Busy(rules.lease_left(head, now))
+            if leased or ahead:
+                mine = mine or self._accept(life, request)
+                rules.enqueue(head, mine, request, now)
+                return Queued(ahead + leased, rules.lease_left(head, now))
+        else:
+            life = self._begun(key, request, now)
+        mine = mine or self._accept(life, request)
+        self._fence += 1
+        rules.grant(life.head, mine, request, self._fence, now)
+        return self._granted(life, mine, request, now)
+
+    async def record(
+        self, key: SessionKey, turn_id: str, *, fence: int, name: str, value: bytes, lease_ms: int
+    ) -> Fenced | None:
+        life = self._held(key, turn_id, fence, lease_ms)
+        if life is None:
+            return Fenced()
+        life.journal.setdefault(turn_id, {})[name] = value
+        return None
+
+    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | None:
+        return Fenced() if self._held(key, turn_id, fence, lease_ms) is None else None
+
+    async def release(self, key: SessionKey, turn_id: str, *, token: bytes, withdraw: bool) -> None:
+        life, now = self._living(key)
+        mine = life.pending.get(turn_id) if life is not None else None
+        if life is None or mine is None or mine.token != token:
+            return
+        rules.let_go(life.head, mine, now)
+        if withdraw:
+            life.pending.pop(turn_id)
+            life.journal.pop(turn_id, None)
+            if not life.pending:
+                life.head.hold_ms = NEVER
+                if life.head.counter == 0:
+                    del self._lives[key]
+        self._notify(key, b"release")
+
+    async def resolve(self, key: SessionKey, op: str | bytes, *, fence: int = 0, age_ms: int = 0) -> ResolveReply:
+        life, now = self._living(key)
+        if life is None:
+            return Rejected()
+        if seen := self._outcome(life, op, now):
+            return Rejected() if seen.rejected else self._stored(life, seen)
+        if rules.may_be_dropped(life.head, age_ms, now):
+            return Unresolvable()
+        if isinstance(op, bytes):
+            self._store(life, op, _Outcome(b"", b"", life.head.version, 0, 0, now, rejected=True), now)
+            return Rejected()
+        mine = life.pending.get(op)
+        if mine is not None and life.head.fence <= fence:
+            self._fence += 1
+            life.head.fence = self._fence
+            rules.let_go(life.head, mine, now)
+            self._notify(key, b"release")
+        return Rejected()
+
+    async def overdue(self, *, limit: int = 100) -> list[Overdue]:
+        found = [
+            Overdue(key, mine.turn_id, mine.handler, mine.attempt, mine.due_ms)
+            for key in list(self._lives)
+            for life, now in [self._living(key)]
+            if life is not None
+            for mine in life.pending.values()
+            if mine.due_ms <= now
+        ]
+        return sorted(found, key=lambda turn: turn.since_ms)[:limit]
+
+    # --- signals, end ---
+
+    async def publish(self, key: SessionKey, hint: bytes) -> None:
+        self._notify(key, hint)
+
+    @asynccontextmanager
+    async def watch(self, key: SessionKey) -> AsyncIterator[_MemoryWatch]:
+        watch = _MemoryWatch()
+        self._watchers.setdefault(key, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            watchers = self._watchers[key]
+            watchers.discard(watch)
+            if not watchers:
+                del self._watchers[key]
+
+    async def check(self) -> list[Finding]:
+        return [
+            Finding("ok", "backend", "memory of this process"),
+            Finding(
+                "note", "durability", "nothing survives the process", "use sqlite: or redis: for anything that matters"
+            ),
+        ]
+
+    async def close(self) -> None:
+        self._closed = True
+        self._lives.clear()
+
+    # --- inside ---
+
+    def _living(self, key: SessionKey) -> tuple[_Life | None, int]:
+        if self._closed:
+            raise StoreUnavailable("this memory store is closed")
+        now = self._clock()
+        life = self._lives.get(key)
+        if life is not None and not rules.alive(life.head, now):
+            del self._lives[key]
+            life = None
+        return life, now
+
+    def _born(self, key: SessionKey, delta: Delta, now: int) -> _Life:
+        life = self._lives[key] = _Life(rules.born(delta.birth, os.urandom(16), now))
+        return life
+
+    def _begun(self, key: SessionKey, request: BeginRequest, now: int) -> _Life:
+        life = self._lives[key] = _Life(rules.born(request.birth, os.urandom(16), now))
+        return life
+
+    def _accept(self, life: _Life, request: BeginRequest) -> Pending:
+        self._order += 1
+        mine = Pending(
+            turn_id=request.turn_id,
+            token=request.token,
+            order=self._order,
+            fingerprint=request.fingerprint,
+            handler=request.handler,
+            entry=request.entry,
+        )
+        life.pending[mine.turn_id] = mine
+        return mine
+
+    def _granted(self, life: _Life, mine: Pending, request: BeginRequest, now: int) -> Granted:
+        return Granted(
+            fence=life.head.fence,
+            attempt=mine.attempt,
+            incarnation=life.head.incarnation,
+            now_ms=now,
+            record=self._snapshot(life, request.tail, request.known),
+            steps=list(life.journal.get(mine.turn_id, {}).items()),
+            entry=mine.entry if request.fingerprint == b"" else b"",
+        )
+
+    def _held(self, key: SessionKey, turn_id: str, fence: int, lease_ms: int) -> _Life | None:
+        life, now = self._living(key)
+        if life is None or turn_id not in life.pending or not rules.holds(life.head, turn_id, fence):
+            return None
+        rules.extend(life.head, life.pending[turn_id], lease_ms, now)
+        return life
+
+    def _apply(self, life: _Life, delta: Delta, pending: Pending | None, op: str | bytes, now: int) -> Committed:
+        head = life.head
+        on_base = rules.on_base(head, delta)
+        start = len(life.log)
+        if pending is not None:
+            del life.pending[pending.turn_id]
+            life.journal.pop(pending.turn_id, None)
+            life.log.append(pending.entry)
+        life.log.extend(delta.appends)
+        rules.advance(head, delta, len(life.log) - start, bool(life.pending), now)
+        for change in delta.changes:
+            if change.value is None:
+                life.fields.pop(change.name, None)
+            else:
+                life.fields[change.name] = Field(change.value, head.counter)
+        if not rules.is_touch(delta):
+            fingerprint = pending.fingerprint if pending is not None else b""
+            count = len(life.log) - start
+            self._store(life, op, _Outcome(delta.outcome, fingerprint, head.version, start, count, now), now)
+        return Committed(head.version, head.incarnation, start, head.expires_ms, now, on_base)
+
+    def _snapshot(self, life: _Life, tail: int, known: Version | None) -> Record | Unchanged | None:
+        head = life.head
+        if head.counter == 0:
+            return None
+        if known == head.version:
+            return Unchanged(head.expires_ms)
+        return Record(
+            incarnation=head.incarnation,
+            version=head.version,
+            user=head.user,
+            created_ms=head.created_ms,
+            expires_ms=head.expires_ms,
+            ttl_ms=head.ttl_ms,
+            fields=dict(life.fields),
+            tail=life.log[-tail:] if tail else [],
+            total=len(life.log),
+        )
+
+    def _outcome(self, life: _Life, op: str | bytes, now: int) -> _Outcome | None:
+        found = life.outcomes.get(op)
+        return found if found is not None and now - found.stored_ms < self._limits.age_ms else None
+
+    def _store(self, life: _Life, op: str | bytes, outcome: _Outcome, now: int) -> None:
+        life.outcomes.pop(op, None)
+        life.outcomes[op] = outcome
+        kind = type(op)
+        ring = [known for known in life.outcomes if type(known) is kind]
+        if len(ring) > (self._limits.turns if kind is str else self._limits.updates):
+            life.head.dropped_ms = max(life.head.dropped_ms, life.outcomes.pop(ring[0]).stored_ms)
+
+    def _stored(self, life: _Life, found: _Outcome) -> StoredOutcome:
+        entries = life.log[found.start : found.start + found.count]
+        return StoredOutcome(found.outcome, found.version, found.start, entries)
+
+    def _page(self, tenant: str, ids: list[str], limit: int) -> Listing:
+        page = ids[:limit]
+        living = []
+        for id_ in page:
+            life, now = self._living(SessionKey(tenant, id_))
+            if life is not None and rules.visible(life.head, now):
+                living.append(id_)
+        return Listing(living, "i" + page[-1] if len(ids) > limit else "")
+
+    def _notify(self, key: SessionKey, hint: bytes) -> None:
+        for watch in self._watchers.get(key, ()):
+            watch.hints.put_nowait(hint)
+
+
+class _MemoryWatch:
+    def __init__(self) -> None:
+        self.hints: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def wait(self, timeout: float) -> bytes | None:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self.hints.get()
+        except TimeoutError:
+            return None
+
+
+def _counter(life: _Life | None, name: str) -> int:
+    field = life.fields.get(name) if life is not None else None
+    return 0 if field is None else field.counter

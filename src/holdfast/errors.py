@@ -1,0 +1,198 @@
+"""Every error that Holdfast raises.
+
+HoldfastError
+├── ConfigError                     a setting, a URL or the installation is wrong
+│   ├── UnknownScheme               no backend for this URL
+│   ├── MissingExtra                an optional dependency is not installed
+│   └── ServerUnsuitable            the server is too old, or may lose what it acknowledged
+├── InvalidInput                    the caller's value cannot be stored; nothing was written
+│   ├── InvalidId                   a session, turn, user or tenant id
+│   ├── UnsupportedValue            a type outside the codec's closed set (names the path)
+│   └── LimitExceeded               too large, too deep, too many
+├── StoreError                      the store could not do it
+│   ├── StoreUnavailable            not reached: nothing was applied
+│   ├── StoreTimeout                no answer by the deadline
+│   ├── OutcomeUnknown              a write was sent and its reply never came
+│   ├── StoreFull                   memory or disk is full: the write was refused
+│   └── UnreadableRecord            what is stored cannot be read
+│       ├── CorruptRecord           damaged, truncated, or half there
+│       └── FutureFormat            written by a newer release
+├── SessionError
+│   ├── SessionNotFound             there is no such session (or it has expired)
+│   ├── SessionExists               `create` met a living session
+│   ├── SessionGone                 deleted or expired under the caller's hands
+│   └── WrongUser                   the session belongs to another user
+└── TurnError
+    ├── TurnFinished                entered a turn that is finished; carries the outcome
+    ├── TurnFailed                  the turn's stored outcome is a failure
+    ├── TurnMismatch                the same turn id with another input
+    ├── TurnBusy                    another turn runs and the policy is `reject`
+    ├── QueueTimeout                the turn's place in the queue was given up
+    ├── TurnOvertaken               another holder has the turn now (fenced off)
+    ├── TurnConflict                both sides changed the same keys
+    └── StepMisuse                  a step's name or result breaks the journal's rules
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class HoldfastError(Exception):
+    """The root of every error that Holdfast raises."""
+
+
+class ConfigError(HoldfastError, ValueError):
+    """A setting, a URL or the installation is wrong; the message says what to change."""
+
+
+class UnknownScheme(ConfigError):
+    """No backend serves this URL's scheme."""
+
+
+class MissingExtra(ConfigError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class ServerUnsuitable(ConfigError):
+    """The server answered, but cannot keep the store's promises as it is set up."""
+
+
+class InvalidInput(HoldfastError, ValueError):
+    """The caller's value cannot be stored. Nothing was written."""
+
+
+class InvalidId(InvalidInput):
+    """An id is not text of 1 to 256 characters."""
+
+
+class UnsupportedValue(InvalidInput, TypeError):
+    """A value's type is outside the closed set.
+
+    Attributes:
+        path: where the value stands, like ``cart.items[3].price``.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class LimitExceeded(InvalidInput):
+    """A value is larger, deeper or more numerous than a setting allows."""
+
+
+class StoreError(HoldfastError):
+    """The store could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store was not reached, or refused before it did anything: nothing was applied."""
+
+
+class StoreTimeout(StoreError, TimeoutError):
+    """No answer by the deadline, on a call that is safe to repeat."""
+
+
+class OutcomeUnknown(StoreError):
+    """A write was sent and its reply never came: it may or may not have been applied."""
+
+
+class StoreFull(StoreError):
+    """Memory or disk is full. The write was refused and nothing was changed."""
+
+
+class UnreadableRecord(StoreError):
+    """What is stored under this key cannot be read by this release."""
+
+
+class CorruptRecord(UnreadableRecord):
+    """A stored record is damaged, truncated, or half there. It is never shown as empty."""
+
+
+class FutureFormat(UnreadableRecord):
+    """A record was written in a format version that this release does not know."""
+
+
+class SessionError(HoldfastError):
+    """What was asked does not fit the session's state."""
+
+
+class SessionNotFound(SessionError, KeyError):
+    """There is no such session, or it has expired."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class SessionExists(SessionError):
+    """A session with this id lives already."""
+
+
+class SessionGone(SessionError):
+    """The session was deleted or expired (and perhaps born again) since this work began."""
+
+
+class WrongUser(SessionError, PermissionError):
+    """The session belongs to another user."""
+
+
+class TurnError(HoldfastError):
+    """A turn could not be run or committed."""
+
+
+class TurnFinished(TurnError):
+    """The turn id is finished already.
+
+    Attributes:
+        outcome: the stored `holdfast.Outcome`.
+    """
+
+    def __init__(self, outcome: Any) -> None:
+        super().__init__("this turn is finished already; its outcome is attached")
+        self.outcome = outcome
+
+
+class TurnFailed(TurnError):
+    """The turn was given up after its last attempt.
+
+    Attributes:
+        outcome: the stored `holdfast.Outcome`.
+    """
+
+    def __init__(self, message: str, outcome: Any) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class TurnMismatch(TurnError):
+    """The same turn id was used before with another input."""
+
+
+class TurnBusy(TurnError):
+    """Another turn of this session is running and the policy is ``reject``."""
+
+
+class QueueTimeout(TurnError, TimeoutError):
+    """The turn waited its full time for the session and was withdrawn; it did not run."""
+
+
+class TurnOvertaken(TurnError):
+    """Another holder has this turn or session now; nothing of this attempt was written."""
+
+
+class TurnConflict(TurnError):
+    """The commit's base was overtaken.
+
+    Attributes:
+        names: the state keys that both sides changed; empty for a strict base.
+    """
+
+    def __init__(self, message: str, names: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.names = tuple(names)
+
+
+class StepMisuse(TurnError):
+    """Two steps of a turn have one name, or a step's result cannot be journaled."""
