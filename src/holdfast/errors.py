@@ -11,6 +11,7 @@ HoldfastError
 │   └── LimitExceeded               too large, too deep, too many
 ├── StoreError                      the store could not do it
 │   ├── StoreUnavailable            not reached: nothing was applied
+│   │   └── StoreClosed             this store was closed by its owner
 │   ├── StoreTimeout                no answer by the deadline
 │   ├── OutcomeUnknown              a write was sent and its reply never came
 │   ├── StoreFull                   memory or disk is full: the write was refused
@@ -89,6 +90,10 @@ class StoreError(HoldfastError):
 
 class StoreUnavailable(StoreError):
     """The store was not reached, or refused before it did anything: nothing was applied."""
+
+
+class StoreClosed(StoreUnavailable):
+    """The store was closed by its owner."""
 
 
 class StoreTimeout(StoreError, TimeoutError):

@@ -167,5 +167,5 @@ class Backend(Sessions, Turns, Signals, Protocol):
         ...
 
     async def close(self) -> None:
-        """Gives back connections, files and threads. Calls under way end with `StoreUnavailable`."""
+        """Gives back connections, files and threads. Calls under way end with `StoreUnavailable`, later ones with `StoreClosed`."""
         ...

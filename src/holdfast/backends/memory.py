@@ -44,7 +44,7 @@ from holdfast.backends.records import (
     WrongUserFound,
 )
 from holdfast.backends.rules import Head, Pending
-from holdfast.errors import StoreUnavailable
+from holdfast.errors import StoreClosed
 
 
 class _Outcome(msgspec.Struct):
@@ -275,7 +275,7 @@ class MemoryBackend:
 
     def _living(self, key: SessionKey) -> tuple[_Life | None, int]:
         if self._closed:
-            raise StoreUnavailable("this memory store is closed")
+            raise StoreClosed("this memory store is closed")
         now = self._clock()
         life = self._lives.get(key)
         if life is not None and not rules.alive(life.head, now):
@@ -329,7 +329,8 @@ class MemoryBackend:
         if pending is not None:
             del life.pending[pending.turn_id]
             life.journal.pop(pending.turn_id, None)
-            life.log.append(pending.entry)
+            if pending.entry:
+                life.log.append(pending.entry)
         life.log.extend(delta.appends)
         rules.advance(head, delta, len(life.log) - start, bool(life.pending), now)
         for change in delta.changes:

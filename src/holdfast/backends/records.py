@@ -116,7 +116,7 @@ class BeginRequest(msgspec.Struct):
         token: 8 random bytes, one for each runner of the turn; makes a repeated begin recognisable.
         fingerprint: at most 32 bytes that stand for the input. ``b""`` takes over whatever was accepted under this
             id and never accepts anew (a takeover by another node).
-        entry: the input as a log entry; it enters the log at the commit.
+        entry: the input as a log entry; it enters the log at the commit. b"" accepts a turn without one.
         handler: name of a registered handler, or "".
         birth: used where the session does not exist.
         lease_ms: length of the lease.

@@ -200,8 +200,6 @@ def base_refusal(head: Head | None, delta: Delta, counter_of: Callable[[str], in
         return None
     if delta.strict:
         return Conflict()
-    if head is None:
-        return None
     names = tuple(
         change.name for change in delta.changes if change.counter != ANY and change.counter != counter_of(change.name)
     )

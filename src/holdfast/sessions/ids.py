@@ -1,0 +1,34 @@
+"""The one rule for every id: opaque text of 1 to 256 characters."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from holdfast.errors import InvalidId
+
+MAX_ID: Final = 256
+
+
+def checked_id(kind: str, value: object) -> str:
+    """The id itself, or `InvalidId`: not text, empty, longer than 256 characters, or not encodable (half a surrogate pair)."""
+    if type(value) is not str:
+        raise InvalidId(f"a {kind} id is text, not {type(value).__name__}")
+    if not 0 < len(value) <= MAX_ID:
+        raise InvalidId(f"a {kind} id has 1 to {MAX_ID} characters, not {len(value)}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidId(f"this {kind} id is not valid Unicode: {error.reason}") from None
+    return value
+
+
+def checked_name(kind: str, value: object) -> str:
+    """The same for an optional name (tenant, user), where "" means none."""
+    return "" if value == "" or value is None else checked_id(kind, value)
+
+
+def new_id() -> str:
+    """A session id of 256 random bits, as 43 URL-safe characters: it cannot be guessed."""
+    return secrets.token_urlsafe(32)

@@ -1,0 +1,111 @@
+"""Recently used sessions, kept on the node as bases that the store checks."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+
+from holdfast.backends.records import Committed, Delta, Field, Record, SessionKey
+
+_ENTRY_OVERHEAD = 400
+_ITEM_OVERHEAD = 120
+"""Bytes of Python objects around a cached session and around each of its values, rounded up (sys.getsizeof)."""
+
+
+class NearCache:
+    """Least recently used sessions within a number of bytes and an age.
+
+    A cached record is never an answer by itself: `load` and `begin` name its version and hear "unchanged", `commit` names it
+    as base. So a stale copy costs a longer reply, never a wrong one.
+
+    Args:
+        max_bytes: of all records together; 0 switches the cache off.
+        max_age: seconds since the store last confirmed a record.
+    """
+
+    def __init__(self, max_bytes: int, max_age: float) -> None:
+        self._max_bytes = max_bytes
+        self._max_age = max_age
+        self._entries: OrderedDict[SessionKey, tuple[Record, int, float]] = OrderedDict()
+        self.bytes = 0
+        self.hits = 0
+        self.misses = 0
+
+    def get(self, key: SessionKey, tail: int) -> Record | None:
+        """A record that has at least the last ``tail`` messages, or None."""
+        entry = self._entries.get(key)
+        if entry is None:
+            self.misses += 1
+            return None
+        record, _, confirmed = entry
+        if time.monotonic() - confirmed > self._max_age:
+            self.drop(key)
+        elif len(record.tail) >= min(tail, record.total):
+            self._entries.move_to_end(key)
+            self.hits += 1
+            return record
+        self.misses += 1
+        return None
+
+    def put(self, key: SessionKey, record: Record) -> None:
+        """Keeps a record that the store has just confirmed."""
+        if not self._max_bytes:
+            return
+        old = self._entries.get(key)
+        if old is not None:
+            known = old[0]
+            if known.incarnation == record.incarnation and (
+                known.version.counter > record.version.counter
+                or (known.version == record.version and len(known.tail) > len(record.tail))
+            ):
+                return
+            self.drop(key)
+        size = _ENTRY_OVERHEAD + sum([len(entry) + _ITEM_OVERHEAD for entry in record.tail])
+        for name, field in record.fields.items():
+            size += len(name) + len(field.value) + _ITEM_OVERHEAD
+        if size > self._max_bytes:
+            return
+        self._entries[key] = (record, size, time.monotonic())
+        self.bytes += size
+        while self.bytes > self._max_bytes:
+            _, (_, freed, _) = self._entries.popitem(last=False)
+            self.bytes -= freed
+
+    def drop(self, key: SessionKey) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.bytes -= entry[1]
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self.bytes = 0
+
+
+def advanced(base: Record | None, delta: Delta, entries: list[bytes], reply: Committed, tail: int) -> Record | None:
+    """The record after a commit, or None where it cannot be known (something else was merged in between).
+
+    ``entries`` are all log entries that the commit wrote; ``tail`` is how many to keep at least.
+    """
+    if base is None or not reply.on_base:
+        return None
+    fields = base.fields
+    if delta.changes:
+        fields = dict(fields)
+        for name, value, _ in delta.changes:
+            if value is None:
+                fields.pop(name, None)
+            else:
+                fields[name] = Field(value, reply.version.counter)
+    kept = base.tail + entries
+    keep = max(tail, len(base.tail))
+    return Record(
+        incarnation=reply.incarnation,
+        version=reply.version,
+        user=base.user,
+        created_ms=base.created_ms,
+        expires_ms=reply.expires_ms,
+        ttl_ms=base.ttl_ms if delta.ttl_ms is None else delta.ttl_ms,
+        fields=fields,
+        tail=kept[-keep:] if keep else [],
+        total=base.total + len(entries),
+    )

@@ -1,0 +1,1 @@
+"""Accepting, running, journaling and committing turns over a session store."""

@@ -1,0 +1,445 @@
+"""One turn's way through the store: accept, wait, run, commit, and what to do when a step of that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import os
+import random
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from holdfast.backends.records import (
+    Absent,
+    BeginReply,
+    BeginRequest,
+    Birth,
+    Busy,
+    CommitReply,
+    Committed,
+    Conflict,
+    Delta,
+    Fenced,
+    Gone,
+    Granted,
+    Mismatch,
+    Queued,
+    Record,
+    Replay,
+    Running,
+    Seen,
+    SessionKey,
+    Unchanged,
+    WrongUserFound,
+)
+from holdfast.errors import (
+    OutcomeUnknown,
+    QueueTimeout,
+    SessionGone,
+    StoreClosed,
+    StoreError,
+    StoreTimeout,
+    StoreUnavailable,
+    TurnBusy,
+    TurnConflict,
+    TurnFailed,
+    TurnMismatch,
+    TurnOvertaken,
+    WrongUser,
+)
+from holdfast.sessions.message import Message
+from holdfast.sessions.near_cache import advanced
+from holdfast.turns.leases import Held
+from holdfast.turns.outcome import Outcome, from_stored, kept_bytes
+from holdfast.turns.turn import Handler, Turn
+
+if TYPE_CHECKING:  # the store makes runs, a run works on its store: one concept in two files
+    from holdfast.turns.store import TurnStore
+
+Policy = Literal["queue", "reject"]
+
+
+class TurnRun:
+    """The runner's side of one turn id. `attempt` may be called again after it returned None."""
+
+    __slots__ = ("_deadline", "_strict", "_withdraws", "key", "message", "request", "store", "wait_ms")
+
+    def __init__(
+        self,
+        store: TurnStore,
+        key: SessionKey,
+        turn_id: str,
+        message: Message | None,
+        *,
+        handler: str,
+        birth: Birth,
+        policy: Policy,
+        wait_ms: int,
+        tail: int,
+        strict: bool,
+        withdraws: bool,
+    ) -> None:
+        self.store = store
+        self.key = key
+        self.message = message
+        self.wait_ms = wait_ms
+        self._strict = strict
+        self._withdraws = withdraws
+        self._deadline = time.monotonic() + wait_ms / 1000
+        settings = store.settings
+        self.request = BeginRequest(
+            turn_id=turn_id,
+            token=os.urandom(8),
+            fingerprint=fingerprint(message),
+            entry=b"" if message is None else store.message_codec.encode(message, turn_id),
+            handler=handler,
+            birth=birth,
+            lease_ms=settings.lease_ms,
+            place_ms=settings.place_ms if policy == "queue" else 0,
+            tail=tail,
+        )
+
+    # --- begin ---
+
+    async def begin(self) -> Granted | Outcome:
+        """The right to run, or the outcome where the turn is finished (here, before, or elsewhere while this waited).
+
+        Raises `TurnBusy`, `QueueTimeout`, `TurnMismatch`, `WrongUser`, and the store's errors.
+        """
+        reply = await self._ask()
+        if isinstance(reply, Granted):
+            return reply
+        if isinstance(reply, Queued | Running):
+            try:
+                reply = await self._wait()
+            except BaseException:
+                await self.release()  # a place in the queue is given back; a run elsewhere does not know this token
+                raise
+        if isinstance(reply, Granted):
+            return reply
+        if isinstance(reply, Replay):
+            return self.outcome(Seen(reply.stored), replayed=True)
+        raise self._refused(reply)
+
+    async def _ask(self) -> BeginReply:
+        """`begin`, repeated while its reply is lost: the token makes that harmless."""
+        cached = self.store.cache.get(self.key, self.request.tail)
+        self.request.known = cached.version if cached is not None else None
+        give_up = 0.0
+        while True:
+            try:
+                reply = await self.store.backend.begin(self.key, self.request)
+            except (OutcomeUnknown, StoreUnavailable) as error:
+                now = time.monotonic()
+                if not give_up and isinstance(error, StoreUnavailable):
+                    raise  # nothing was accepted
+                give_up = give_up or now + self.store.settings.settle_ms / 1000
+                if now >= give_up:
+                    raise OutcomeUnknown(
+                        f"session {self.key.id!r}: turn {self.request.turn_id!r} may have been accepted, but the store has been "
+                        "silent since; send it again with the same turn id"
+                    ) from error
+                await asyncio.sleep(0.05 + random.random() * 0.1)
+                continue
+            if isinstance(reply, Granted) and isinstance(reply.record, Unchanged):
+                assert cached is not None
+                cached.expires_ms = reply.record.expires_ms
+                reply.record = cached
+            elif isinstance(reply, Granted) and isinstance(reply.record, Record):
+                self.store.cache.put(self.key, reply.record)
+            return reply
+
+    async def _wait(self) -> BeginReply:
+        """Asks again whenever the store hints, a lease may have ended, or the poll is due, until the deadline."""
+        poll = self.store.settings.poll_ms / 1000
+        async with self.store.backend.watch(self.key) as watch:
+            while True:
+                reply = await self._ask()
+                if not isinstance(reply, Queued | Running):
+                    return reply
+                left = self._deadline - time.monotonic()
+                if left <= 0:
+                    raise self._gave_up(reply)
+                lease_left = max(0.005, reply.lease_left_ms / 1000 + 0.005)
+                await watch.wait(min(left, poll * (0.75 + random.random() / 2), lease_left))
+
+    def _gave_up(self, reply: Queued | Running) -> QueueTimeout:
+        name, waited = self.request.turn_id, self.wait_ms / 1000
+        if isinstance(reply, Running):
+            return QueueTimeout(
+                f"session {self.key.id!r}: turn {name!r} still runs elsewhere after {waited:g} s; ask again with the same id"
+            )
+        end = "was withdrawn" if self._withdraws else "has not run yet; send it again with the same turn id"
+        return QueueTimeout(
+            f"session {self.key.id!r}: turn {name!r} waited {waited:g} s behind {reply.ahead} other turn(s) and {end}"
+        )
+
+    def _refused(self, reply: BeginReply) -> Exception:
+        name = f"session {self.key.id!r}: turn {self.request.turn_id!r}"
+        match reply:
+            case Busy():
+                return TurnBusy(f"{name} was not accepted, because another turn is running")
+            case Mismatch():
+                return TurnMismatch(f"{name} was sent before with another input; give a new input a new turn id")
+            case WrongUserFound():
+                return WrongUser(f"session {self.key.id!r} belongs to another user")
+            case Absent():
+                return SessionGone(f"{name} is not known here (any more)")
+        raise AssertionError(reply)
+
+    # --- run ---
+
+    async def attempt(self, granted: Granted, handler: Handler) -> Outcome | None:
+        """Runs the handler and commits. None where another holder was faster: begin again to learn what became of it.
+
+        Raises what the handler raises, `TurnConflict`, `TurnFailed`, `SessionGone`, and the store's errors.
+        """
+        settings = self.store.settings
+        held = self.hold(granted)
+        try:
+            if granted.attempt > settings.max_attempts:
+                return await self._fail(
+                    granted, f"given up after {granted.attempt - 1} attempts that ended without a reply"
+                )
+            record = granted.record
+            steps = dict(granted.steps)
+            names: tuple[str, ...] = ()
+            for _ in range(settings.conflict_retries + 1):
+                turn = self.turn(granted, record, steps)
+                result = handler(turn)
+                if inspect.isawaitable(result):
+                    await result
+                reply = await self.commit(granted, turn)
+                if isinstance(reply, Fenced):
+                    self._overtaken(held)
+                    return None
+                if not isinstance(reply, Conflict):
+                    return self.outcome(reply, granted=granted, turn=turn)
+                names = reply.names
+                record = await self._reload()
+            raise TurnConflict(
+                f"session {self.key.id!r}: turn {self.request.turn_id!r} met other writers of "
+                f"{', '.join(names) or 'the session'} {settings.conflict_retries + 1} times",
+                names,
+            )
+        except TurnOvertaken:
+            self._overtaken(held)
+            return None
+        except asyncio.CancelledError:
+            if uncancelled(held):
+                self._overtaken(held)
+                return None
+            self.store.background(self.release())
+            raise
+        except SessionGone:
+            raise
+        except Exception as error:
+            await self._failed_attempt(granted, error)
+            raise
+        finally:
+            self.store.leases.drop(held)
+
+    def _overtaken(self, held: Held) -> None:
+        """Begin again, as a takeover: a session that was deleted meanwhile is not brought back to life by that."""
+        uncancelled(held)
+        self.store.cache.drop(self.key)
+        self.request.fingerprint = b""
+
+    def hold(self, granted: Granted) -> Held:
+        """Has the lease renewed from now on, and this task cancelled when it is lost."""
+        task = asyncio.current_task()
+        assert task is not None
+        return self.store.leases.hold(self.key, self.request.turn_id, granted.fence, task.cancel)
+
+    def turn(self, granted: Granted, record: Record | Unchanged | None, steps: dict[str, bytes]) -> Turn:
+        store = self.store
+        session = store.session(self.key, record if isinstance(record, Record) else None)
+        session.incarnation = granted.incarnation
+        if not session.user:
+            session.user = self.request.birth.user
+
+        async def journal(name: str, value: bytes) -> None:
+            await self._record(granted.fence, name, value)
+            steps[name] = value
+
+        return Turn(
+            self.key,
+            self.request.turn_id,
+            session,
+            self.message,
+            attempt=granted.attempt,
+            codec=store.codec,
+            message_codec=store.message_codec,
+            journal=steps,
+            record=journal,
+        )
+
+    async def _record(self, fence: int, name: str, value: bytes) -> None:
+        for last in (False, True):
+            try:
+                fenced = await self.store.backend.record(
+                    self.key,
+                    self.request.turn_id,
+                    fence=fence,
+                    name=name,
+                    value=value,
+                    lease_ms=self.request.lease_ms,
+                )
+            except OutcomeUnknown:
+                if last:
+                    raise
+                continue  # recording the same step again is harmless
+            if fenced is not None:
+                raise TurnOvertaken(
+                    f"session {self.key.id!r}: another holder has turn {self.request.turn_id!r} (or the session was deleted); "
+                    "nothing of this attempt is written"
+                )
+            return
+
+    # --- commit ---
+
+    async def commit(self, granted: Granted, turn: Turn) -> CommitReply:
+        """One commit, settled if its reply is lost; `SessionGone` and `WrongUser` are raised."""
+        delta = Delta(
+            os.urandom(16),
+            self.request.turn_id,
+            granted.fence,
+            granted.incarnation,
+            turn.session.version,
+            self._strict,
+            turn.state.changes(),
+            turn.entries,
+            kept_bytes(self.store.codec, attempts=granted.attempt),
+        )
+        reply = await self._send(delta)
+        if isinstance(reply, Committed):
+            base = self.store.cache.get(self.key, 0)
+            # a later attempt's input was accepted, and is stored, with the first one's time: not known here to the byte
+            if granted.attempt > 1 or base is None or base.version != delta.base:
+                self.store.cache.drop(self.key)
+            elif known := advanced(base, delta, self._entries(turn.entries), reply, self.request.tail):
+                self.store.cache.put(self.key, known)
+        return reply
+
+    async def _send(self, delta: Delta) -> CommitReply:
+        started = time.monotonic()
+        while True:
+            try:
+                reply = await self.store.backend.commit(self.key, delta)
+            except OutcomeUnknown:
+                self.store.cache.drop(self.key)
+                reply = await self.store.settle(self.key, delta.turn_id, started, delta.fence)
+            except StoreClosed:
+                raise
+            except (
+                StoreUnavailable
+            ):  # nothing was applied: an answer that was already made is worth waiting for the store
+                if time.monotonic() - started > self.store.settings.settle_ms / 1000:
+                    raise
+                await asyncio.sleep(0.05 + random.random() * 0.1)
+                continue
+            break
+        match reply:
+            case Gone():
+                self.store.cache.drop(self.key)
+                raise SessionGone(
+                    f"session {self.key.id!r} was deleted or expired while turn {delta.turn_id!r} ran; nothing was written"
+                )
+            case WrongUserFound():
+                raise WrongUser(f"session {self.key.id!r} belongs to another user")
+        return reply
+
+    async def _reload(self) -> Record | None:
+        """The current session for another try of this turn, which still holds it."""
+        record = await self.store.backend.load(self.key, tail=self.request.tail)
+        if isinstance(record, Record):
+            self.store.cache.put(self.key, record)
+            return record
+        return None
+
+    async def _fail(self, granted: Granted, error: str) -> Outcome | None:
+        """Ends the turn for good, as a failure that keeps its input."""
+        kept = kept_bytes(self.store.codec, error=error[:500], attempts=granted.attempt)
+        delta = Delta(os.urandom(16), self.request.turn_id, granted.fence, granted.incarnation, outcome=kept)
+        reply = await self._send(delta)
+        self.store.cache.drop(self.key)
+        if isinstance(reply, Fenced | Conflict):
+            return None
+        return self.outcome(reply, granted=granted, error=error[:500])
+
+    async def _failed_attempt(self, granted: Granted, error: Exception) -> None:
+        """After an attempt that raised: given up for good if it was the last one, else free for the next."""
+        try:
+            if granted.attempt < self.store.settings.max_attempts or isinstance(error, StoreError | TurnOvertaken):
+                await self.release()
+            else:
+                await self._fail(granted, f"{type(error).__name__}: {error}")
+        except (StoreError, SessionGone, TurnFailed):
+            pass  # the caller hears of the first error; the lease runs out by itself
+
+    async def release(self) -> None:
+        """Lets go of the lease or the place, as far as the store can be reached. A turn whose id the caller does not know
+        cannot be asked for again, and is withdrawn."""
+        with suppress(OutcomeUnknown, StoreUnavailable, StoreTimeout):
+            await self.store.backend.release(
+                self.key, self.request.turn_id, token=self.request.token, withdraw=self._withdraws
+            )
+
+    # --- outcomes ---
+
+    def _entries(self, appended: list[bytes]) -> list[bytes]:
+        return [self.request.entry, *appended] if self.request.entry else appended
+
+    def outcome(
+        self,
+        reply: CommitReply,
+        *,
+        granted: Granted | None = None,
+        turn: Turn | None = None,
+        error: str = "",
+        replayed: bool = False,
+    ) -> Outcome:
+        """The outcome of an applied commit. Raises `TurnFailed` for one that is a failure."""
+        store, turn_id = self.store, self.request.turn_id
+        if isinstance(reply, Seen):
+            outcome = from_stored(self.key, turn_id, reply.stored, store.codec, store.message_codec, replayed=replayed)
+        else:
+            assert isinstance(reply, Committed)
+            assert granted is not None
+            outcome = Outcome(
+                self.key.id,
+                turn_id,
+                reply.version,
+                reply.start,
+                store.messages_of(self._entries(turn.entries if turn is not None else [])),
+                status="failed" if error else "completed",
+                error=error,
+                attempts=granted.attempt,
+            )
+        if outcome.status == "failed":
+            raise TurnFailed(f"session {self.key.id!r}: turn {turn_id!r} failed for good: {outcome.error}", outcome)
+        return outcome
+
+
+def uncancelled(held: Held) -> bool:
+    """Takes back the cancellation that a lost lease caused; False where somebody else wants this task cancelled."""
+    task = asyncio.current_task()
+    if not held.lost or task is None:
+        return False
+    return task.cancelling() == 0 or task.uncancel() == 0
+
+
+def fingerprint(message: Message | None) -> bytes:
+    """16 bytes that stand for an input's meaning: the same whenever it is sent."""
+    if message is None:
+        raw = b"none"
+    elif message.metadata or message.citations or message.tool_calls or message.tool_call_id or message.role != "user":
+        plain = msgspec.structs.replace(message, created_at=0.0, turn_id="")
+        raw = b"message" + msgspec.msgpack.encode(plain, enc_hook=repr, order="deterministic")
+    else:
+        raw = b"text" + message.content.encode()
+    return hashlib.blake2b(raw, digest_size=16).digest()

@@ -1,0 +1,194 @@
+"""The store that most users hold: sessions, and turns over them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from holdfast.backends.contract import Backend
+from holdfast.backends.records import Conflict, Fenced, Granted
+from holdfast.errors import ConfigError, TurnConflict, TurnFinished, TurnOvertaken
+from holdfast.sessions.durations import Duration, milliseconds
+from holdfast.sessions.ids import checked_id
+from holdfast.sessions.message import Message, as_message
+from holdfast.sessions.near_cache import NearCache
+from holdfast.sessions.session import Messages
+from holdfast.sessions.settings import StoreSettings
+from holdfast.sessions.store import SessionStore
+from holdfast.turns.leases import Held, LeaseKeeper
+from holdfast.turns.outcome import Outcome
+from holdfast.turns.run import Policy, TurnRun, uncancelled
+from holdfast.turns.turn import Handler, Handlers, Turn
+
+H = TypeVar("H", bound=Handler)
+
+
+class TurnStore(SessionStore):
+    """Sessions of one tenant, and their turns."""
+
+    def __init__(self, backend: Backend, settings: StoreSettings, cache: NearCache | None = None) -> None:
+        super().__init__(backend, settings, cache)
+        self.leases = LeaseKeeper(backend, settings.lease_ms)
+        self.handlers = Handlers()
+        self._background: set[asyncio.Task[None]] = set()
+
+    def handler(self, name: str) -> Callable[[H], H]:
+        """Decorator: registers a handler by name, so that another node can take its turns over."""
+
+        def register(function: H) -> H:
+            self.handlers.register(name, function)
+            return function
+
+        return register
+
+    async def run_turn(
+        self,
+        session_id: str,
+        handler: str | Handler,
+        *,
+        input: str | Message | None = None,
+        turn_id: str | None = None,
+        user: str = "",
+        on_busy: Policy = "queue",
+        wait: Duration | None = None,
+        tail: int | None = None,
+        strict: bool = False,
+    ) -> Outcome:
+        """Runs one turn exactly once, whatever is sent twice, dies or is lost in between.
+
+        The input is accepted durably; the handler gets a `Turn`, and what it did is committed in one atomic step. A turn id
+        that is finished returns its stored outcome without calling the handler; one that runs elsewhere is joined. The
+        handler is called again, with its journal, when another writer changed the same state keys, or when this node lost
+        the turn and nobody else finished it.
+
+        Args:
+            handler: a function, or the name of a registered one.
+            turn_id: the caller's name for the turn (a webhook's message id); a new one if None, which nobody can repeat.
+            on_busy: ``queue`` waits in order of arrival, also across nodes; ``reject`` raises `TurnBusy`.
+            wait: how long to wait for the session (default: the store's setting).
+            strict: any change since the turn began is a conflict, not only one of the same keys.
+
+        Raises `TurnBusy`, `QueueTimeout`, `TurnMismatch`, `TurnFailed`, `TurnConflict`, `WrongUser`, `SessionGone`,
+        `OutcomeUnknown` and the store's errors; what the handler raises passes through after its attempt was given back.
+        """
+        name, function = self.handlers.find(handler)
+        run = self._run(session_id, input, turn_id, name, user, on_busy, wait, tail, strict)
+        while True:
+            begun = await run.begin()
+            if isinstance(begun, Outcome):
+                return begun
+            outcome = await run.attempt(begun, function)
+            if outcome is not None:
+                return outcome
+
+    def turn(
+        self,
+        session_id: str,
+        *,
+        input: str | Message | None = None,
+        turn_id: str | None = None,
+        user: str = "",
+        on_busy: Policy = "queue",
+        wait: Duration | None = None,
+        tail: int | None = None,
+        strict: bool = False,
+    ) -> TurnContext:
+        """The short form for scripts: ``async with store.turn("s-1", input="hello") as turn:``. It commits at the end.
+
+        An exception in the body gives the turn back and writes nothing. Beside the errors of `run_turn`: `TurnFinished` (with
+        the outcome) where the id is finished; `TurnConflict` and `TurnOvertaken`, because a body cannot be run again.
+        """
+        return TurnContext(self._run(session_id, input, turn_id, "", user, on_busy, wait, tail, strict))
+
+    async def close(self) -> None:
+        """Gives back leases that are being given back, and closes the backend. Safe to call twice."""
+        await self.leases.close()
+        if self._background:
+            await asyncio.wait(self._background, timeout=1)
+        await super().close()
+
+    # --- for runs ---
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Finishes ``work`` even though its caller was cancelled."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def messages_of(self, entries: list[bytes]) -> Messages:
+        return Messages(self.message_codec, entries)
+
+    def _run(
+        self,
+        session_id: str,
+        input: str | Message | None,
+        turn_id: str | None,
+        handler: str,
+        user: str,
+        on_busy: Policy,
+        wait: Duration | None,
+        tail: int | None,
+        strict: bool,
+    ) -> TurnRun:
+        if on_busy not in ("queue", "reject"):
+            raise ConfigError(f"on_busy={on_busy!r} is not a policy; there are 'queue' and 'reject'")
+        return TurnRun(
+            self,
+            self.key(session_id),
+            uuid.uuid4().hex if turn_id is None else checked_id("turn", turn_id),
+            None if input is None else as_message(input),
+            handler=handler,
+            birth=self.birth(user),
+            policy=on_busy,
+            wait_ms=self.settings.wait_ms if wait is None else milliseconds("wait", wait),
+            tail=self.settings.tail if tail is None else tail,
+            strict=strict,
+            withdraws=turn_id is None,
+        )
+
+
+class TurnContext:
+    """What `TurnStore.turn` returns; entered once."""
+
+    def __init__(self, run: TurnRun) -> None:
+        self._run = run
+        self._entered: tuple[Granted, Held, Turn] | None = None
+
+    async def __aenter__(self) -> Turn:
+        begun = await self._run.begin()
+        if isinstance(begun, Outcome):
+            raise TurnFinished(begun)
+        held = self._run.hold(begun)
+        turn = self._run.turn(begun, begun.record, dict(begun.steps))
+        self._entered = (begun, held, turn)
+        return turn
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        assert self._entered is not None
+        granted, held, turn = self._entered
+        name = f"session {turn.key.id!r}: turn {turn.id!r}"
+        try:
+            if isinstance(error, asyncio.CancelledError):
+                if uncancelled(held):
+                    raise TurnOvertaken(f"{name} was overtaken by another holder; nothing was written") from None
+                self._run.store.background(self._run.release())
+                return
+            if error is not None:
+                await self._run.release()
+                return
+            reply = await self._run.commit(granted, turn)
+            if isinstance(reply, Conflict):
+                await self._run.release()
+                raise TurnConflict(
+                    f"{name}: another writer changed {', '.join(reply.names) or 'the session'}", reply.names
+                )
+            if isinstance(reply, Fenced):
+                raise TurnOvertaken(f"{name} was overtaken by another holder; nothing was written")
+            turn.outcome = self._run.outcome(reply, granted=granted, turn=turn)
+        except asyncio.CancelledError:
+            self._run.store.background(self._run.release())  # cancelled while it committed
+            raise
+        finally:
+            self._run.store.leases.drop(held)

@@ -1,0 +1,155 @@
+"""The turn as its handler sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from holdfast.backends.records import SessionKey
+from holdfast.errors import StepMisuse, TurnError
+from holdfast.sessions.codec import Codec
+from holdfast.sessions.ids import checked_id
+from holdfast.sessions.message import Citation, Message, MessageCodec
+from holdfast.sessions.session import Messages, Session
+from holdfast.sessions.state import State
+from holdfast.turns.outcome import Outcome
+
+Record = Callable[[str, bytes], Awaitable[None]]
+"""Writes one step to the journal. Raises `TurnOvertaken`, `OutcomeUnknown`, ..."""
+
+Handler = Callable[["Turn"], Any]
+"""An async (or plain) function that runs one turn; what it returns is ignored."""
+
+
+class Turn:
+    """One user input on its way to a reply. Nothing of it is visible to others before its commit.
+
+    Attributes:
+        id: the turn id. key: tenant and session id. session: the snapshot that the turn runs on.
+        input: the user's message. attempt: 1, or more where an earlier attempt died or failed.
+    """
+
+    outcome: Outcome | None = None
+    """After ``async with store.turn(...)`` has ended: what was committed."""
+
+    def __init__(
+        self,
+        key: SessionKey,
+        turn_id: str,
+        session: Session,
+        input: Message | None,
+        *,
+        attempt: int,
+        codec: Codec,
+        message_codec: MessageCodec,
+        journal: Mapping[str, bytes],
+        record: Record,
+    ) -> None:
+        self.key = key
+        self.id = turn_id
+        self.session = session
+        self.input = input
+        self.attempt = attempt
+        self.entries: list[bytes] = []
+        self._codec = codec
+        self._message_codec = message_codec
+        self._journal = journal
+        self._record = record
+        self._names: set[str] = set()
+
+    @property
+    def state(self) -> State:
+        """The session's named values; what is changed here is committed with the reply."""
+        return self.session.state
+
+    @property
+    def messages(self) -> Messages:
+        """The last messages before this turn, oldest first, without its input."""
+        return self.session.messages
+
+    @property
+    def text(self) -> str:
+        """The text of the input."""
+        return self.input.content if self.input is not None else ""
+
+    def reply(self, content: str, *, citations: tuple[Citation, ...] = (), **metadata: Any) -> None:
+        """Adds an assistant's message, to be committed at the end of the turn. Raises `UnsupportedValue`, `LimitExceeded`."""
+        self.append(Message("assistant", content, citations=citations, metadata=metadata))
+
+    def append(self, message: Message) -> None:
+        """Adds any message (a tool's result, say) after the input, in order of the calls."""
+        self.entries.append(self._message_codec.encode(message, self.id))
+
+    async def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Runs ``fn`` once for this turn and journals its result before going on.
+
+        A later attempt of the turn gets the recorded result and does not call ``fn``. What ``fn`` does outside can still
+        happen twice: when the node dies after the effect and before the record. If ``fn`` has a parameter named
+        ``idempotency_key``, it gets `idempotency_key(name)`, the same on every attempt, to pass on.
+
+        The result has to be of the codec's types; it is returned as it will be read back (tuples as lists).
+        Raises `StepMisuse` where two steps have one name or a result cannot be stored, `TurnOvertaken` where another
+        holder has the turn; whatever ``fn`` raises passes through, and nothing is recorded.
+        """
+        if name in self._names:
+            raise StepMisuse(f"turn {self.id!r} has two steps named {name!r}; give each its own name")
+        self._names.add(checked_id("step", name))
+        recorded = self._journal.get(name)
+        if recorded is not None:
+            return self._codec.decode(recorded)
+        if "idempotency_key" not in kwargs and _takes_key(fn):
+            kwargs["idempotency_key"] = self.idempotency_key(name)
+        result = fn(*args, **kwargs)
+        if inspect.isawaitable(result):
+            result = await result
+        try:
+            value = self._codec.encode(result, f"the result of step {name!r}")
+        except ValueError as error:
+            raise StepMisuse(str(error)) from error
+        await self._record(name, value)
+        return self._codec.decode(value)
+
+    def idempotency_key(self, name: str) -> str:
+        """A key for outside services: 32 hex characters that depend on session, its incarnation, turn id and ``name`` alone."""
+        parts = (self.key.tenant, self.key.id, self.session.incarnation.hex(), self.id, name)
+        digest = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            raw = part.encode()
+            digest.update(len(raw).to_bytes(4) + raw)
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Turn({self.key.id!r}, {self.id!r}, attempt={self.attempt})"
+
+
+def _takes_key(fn: Callable[..., Any]) -> bool:
+    try:
+        return "idempotency_key" in inspect.signature(fn).parameters
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
+
+
+class Handlers:
+    """Handlers by name, so that another node can take a turn over."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Handler] = {}
+
+    def register(self, name: str, handler: Handler) -> None:
+        """Raises `TurnError` where the name has another handler already."""
+        if self._by_name.setdefault(checked_id("handler", name), handler) is not handler:
+            raise TurnError(f"handler {name!r} is registered already, with another function")
+
+    def find(self, handler: str | Handler) -> tuple[str, Handler]:
+        """The name ("" where it has none) and the function."""
+        if isinstance(handler, str):
+            if handler not in self._by_name:
+                known = ", ".join(sorted(self._by_name)) or "none"
+                raise TurnError(f"no handler is registered as {handler!r} (registered: {known})")
+            return handler, self._by_name[handler]
+        for name, known_handler in self._by_name.items():
+            if known_handler is handler:
+                return name, handler
+        return "", handler

@@ -1,0 +1,119 @@
+"""Composes the parts: a URL and options become a store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Final, Unpack
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from holdfast.backends.contract import Backend
+from holdfast.backends.memory import MemoryBackend
+from holdfast.backends.records import OutcomeLimits
+from holdfast.errors import ConfigError, UnknownScheme
+from holdfast.sessions.settings import StoreOptions, StoreSettings, settings_from
+from holdfast.turns.store import TurnStore
+
+Opener = Callable[[str, StoreSettings], Awaitable[Backend]]
+
+
+class _Opening:
+    """A store about to be opened: ``await`` it, or enter it with ``async with``."""
+
+    def __init__(self, url: str, settings: StoreSettings) -> None:
+        self._url = url
+        self._settings = settings
+        self._store: TurnStore | None = None
+
+    def __await__(self) -> Generator[Any, None, TurnStore]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> TurnStore:
+        self._store = await self._open()
+        return self._store
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._store is not None:
+            await self._store.close()
+
+    async def _open(self) -> TurnStore:
+        return TurnStore(await open_backend(self._url, self._settings), self._settings)
+
+
+def open_store(url: str, **options: Unpack[StoreOptions]) -> _Opening:
+    """Opens the store behind a URL: ``async with open_store(url) as store`` or ``store = await open_store(url)``.
+
+    URLs: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite::memory:``,
+    ``redis://user:password@host:6379/0``. Options: see `holdfast.StoreSettings`; durations are seconds or text like ``"2h"``.
+
+    Raises `UnknownScheme`, `ConfigError` (an option, the URL, a server that cannot keep the promises), `MissingExtra`
+    and `StoreUnavailable`.
+    """
+    if not isinstance(url, str):
+        raise ConfigError(f"a store's URL is text, not {type(url).__name__}")
+    _opener(url)
+    return _Opening(url, settings_from(options))
+
+
+async def open_backend(url: str, settings: StoreSettings) -> Backend:
+    """The backend alone, for tools that work below sessions."""
+    return await _opener(url)(url, settings)
+
+
+def _opener(url: str) -> Opener:
+    scheme = url.partition(":")[0].lower() if ":" in url else ""
+    if scheme not in _OPENERS:
+        known = ", ".join(f"{name}:" for name in _OPENERS)
+        raise UnknownScheme(f"no store is known for {_shown(url)!r}; a store's URL starts with one of {known}")
+    return _OPENERS[scheme]
+
+
+async def _open_memory(url: str, settings: StoreSettings) -> Backend:
+    if url.partition(":")[2].strip("/"):
+        raise ConfigError("memory: takes nothing after the colon")
+    return MemoryBackend(outcomes=_outcomes(settings))
+
+
+async def _open_sqlite(url: str, settings: StoreSettings) -> Backend:
+    from holdfast.backends.sqlite import open_sqlite
+
+    path, synchronous = _sqlite_path(url)
+    return await open_sqlite(
+        path, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings), synchronous=synchronous
+    )
+
+
+def _sqlite_path(url: str) -> tuple[str, Any]:
+    rest, _, query = url.partition(":")[2].partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    synchronous = options.pop("synchronous", "full")
+    if options or synchronous not in ("full", "normal"):
+        raise ConfigError("a sqlite URL takes only ?synchronous=full or ?synchronous=normal")
+    if rest in (":memory:", "//:memory:", "///:memory:", "//"):
+        return ":memory:", synchronous
+    if not rest.startswith("///") or not rest[3:]:
+        raise ConfigError("write sqlite:///relative/path.db, sqlite:////absolute/path.db or sqlite::memory:")
+    return unquote(rest[3:]), synchronous
+
+
+async def _open_redis(url: str, settings: StoreSettings) -> Backend:
+    from holdfast.backends.redis import open_redis
+
+    return await open_redis(url, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings))
+
+
+_OPENERS: Final[dict[str, Opener]] = {"memory": _open_memory, "sqlite": _open_sqlite, "redis": _open_redis}
+
+
+def _outcomes(settings: StoreSettings) -> OutcomeLimits:
+    return OutcomeLimits(turns=settings.outcomes, age_ms=settings.outcome_age_ms)
+
+
+def _shown(url: str) -> str:
+    """The URL without its password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition(":")[0]
+    if parts.password:
+        return url.replace(f":{parts.password}@", ":***@")
+    return url[:200]
