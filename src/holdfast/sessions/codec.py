@@ -73,6 +73,10 @@ class Codec:
         """The payload behind the header, decompressed within the limit."""
         return frame.unwrap(stored, max_bytes=self.limits.decoded_bytes)
 
+    def same(self, stored: bytes, other: bytes) -> bool:
+        """Do both hold one payload? They may be compressed differently: by nodes with other settings or libraries."""
+        return stored == other or (not (frame.is_plain(stored) and frame.is_plain(other)) and self.open(stored) == self.open(other))
+
     def decode(self, stored: bytes) -> Any:
         """The value. Raises `CorruptRecord` or `FutureFormat`."""
         return decoded(self._decode, self.open(stored))
@@ -114,13 +118,17 @@ def _plain(value: Any, depth: int) -> Any:
         if math.isfinite(value):
             return value
         raise _Refused(f"is {value}, which JSON does not have; store None or text")
+    if kind is dict:
+        return _plain_dict(value, _deeper(depth))
+    if kind is list or kind is tuple:
+        return _plain_list(value, _deeper(depth))
+    return _special(value, depth)
+
+
+def _deeper(depth: int) -> int:
     if depth <= 0:
         raise _Refused("is nested deeper than max_depth allows", LimitExceeded)
-    if kind is dict:
-        return _plain_dict(value, depth - 1)
-    if kind is list or kind is tuple:
-        return _plain_list(value, depth - 1)
-    return _special(value, depth)
+    return depth - 1
 
 
 def _plain_dict(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
@@ -169,6 +177,7 @@ def _special(value: Any, depth: int) -> Any:
     if isinstance(value, UUID):
         return Ext(_UUID, value.bytes)
     if isinstance(value, set | frozenset):
+        _deeper(depth)
         return Ext(_SET, msgspec.msgpack.encode(_set_items(value)))
     if isinstance(value, bytearray):
         return bytes(value)
@@ -180,9 +189,9 @@ def _special(value: Any, depth: int) -> Any:
     if isinstance(value, float):
         return _plain(float.__float__(value), depth)
     if isinstance(value, dict):
-        return _plain_dict(value, depth - 1)
+        return _plain_dict(value, _deeper(depth))
     if isinstance(value, list | tuple):
-        return _plain_list(list(value), depth - 1)
+        return _plain_list(list(value), _deeper(depth))
     raise _Refused(f"has type {type(value).__name__}; a session holds {_ALLOWED}")
 
 

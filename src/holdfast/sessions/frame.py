@@ -32,6 +32,10 @@ def wrap(payload: bytes, *, compress_from: int) -> bytes:
     return _HEADER + payload
 
 
+def is_plain(frame: bytes) -> bool:
+    return frame[:2] == _HEADER
+
+
 def unwrap(frame: bytes, *, max_bytes: int) -> bytes:
     """The payload. Raises `CorruptRecord`, also for more than ``max_bytes`` after decompression, and `FutureFormat`."""
     if frame[:2] == _HEADER:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from holdfast.errors import UnsupportedValue
+from holdfast.errors import InvalidInput, UnsupportedValue
 from holdfast.sessions.codec import Codec, decoded, from_ext
 
 Role = Literal["user", "assistant", "tool", "system"]
@@ -90,7 +90,15 @@ class MessageCodec:
 
     def encode(self, message: Message, turn_id: str = "") -> bytes:
         """The log entry. Raises `UnsupportedValue` or `LimitExceeded`, naming the place in the message."""
-        return self._codec.seal(self._encode(self.stamped(message, turn_id)), "message")
+        try:
+            payload = self._encode(self.stamped(message, turn_id))
+            if not _is_simple(message):
+                self._decode(payload)  # a field of a wrong type would make the whole log unreadable
+        except InvalidInput:
+            raise
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UnsupportedValue(f"message cannot be stored: {error}", "message") from None
+        return self._codec.seal(payload, "message")
 
     def stamped(self, message: Message, turn_id: str) -> Message:
         """The message as it will be stored: checked, with its turn and time."""
@@ -125,6 +133,18 @@ class MessageCodec:
         """The message. Raises `CorruptRecord` or `FutureFormat`."""
         message: Message = decoded(self._decode, self._codec.open(entry))
         return message
+
+
+def _is_simple(message: Message) -> bool:
+    """Are role, content and metadata (checked one by one) all that the caller has set?"""
+    return not (
+        message.tool_calls
+        or message.citations
+        or message.tool_call_id
+        or message.created_at
+        or message.turn_id
+        or type(message.metadata) is not dict
+    )
 
 
 def as_message(value: str | Message) -> Message:

@@ -60,7 +60,7 @@ class NearCache:
             ):
                 return
             self.drop(key)
-        size = _ENTRY_OVERHEAD + sum([len(entry) + _ITEM_OVERHEAD for entry in record.tail])
+        size = _ENTRY_OVERHEAD + sum(map(len, record.tail)) + _ITEM_OVERHEAD * len(record.tail)
         for name, field in record.fields.items():
             size += len(name) + len(field.value) + _ITEM_OVERHEAD
         if size > self._max_bytes:

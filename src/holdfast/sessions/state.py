@@ -92,7 +92,7 @@ class State(MutableMapping[str, Any]):
             stored = self._base.get(name)
             if stored is None:
                 found.append(Change(name, encoded, 0))
-            elif stored.value != encoded:
+            elif not self._codec.same(stored.value, encoded):
                 found.append(Change(name, encoded, stored.counter))
         if found and len(self) > self._max_keys:
             raise LimitExceeded(f"the state has {len(self)} keys, more than max_keys={self._max_keys}")

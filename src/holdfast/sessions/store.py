@@ -158,8 +158,9 @@ class SessionStore:
     async def load(self, session_id: str, *, tail: int | None = None, user: str = "") -> Session | None:
         """One atomic snapshot with the last ``tail`` messages (the store's setting by default); None where there is none."""
         key = self.key(session_id)
-        record = await self._record(key, tail=self.settings.tail if tail is None else _tail(tail), user=user)
-        return None if record is None else self.session(key, record)
+        count = self.checked_tail(tail)
+        record = await self._record(key, tail=count, user=user)
+        return None if record is None else self.session(key, record, count)
 
     async def update(
         self,
@@ -278,9 +279,18 @@ class SessionStore:
         ttl_ms = self.settings.ttl_ms if ttl is None else milliseconds("ttl", ttl)
         return Birth(checked_name("user", user), ttl_ms, self.settings.max_age_ms)
 
-    def session(self, key: SessionKey, record: Record | None) -> Session:
+    def checked_tail(self, tail: int | None) -> int:
+        if tail is None:
+            return self.settings.tail
+        if type(tail) is not int or tail < 0:
+            raise LimitExceeded(f"tail={tail!r} has to be a whole number of at least 0")
+        return tail
+
+    def session(self, key: SessionKey, record: Record | None, tail: int) -> Session:
+        """The session with its last ``tail`` messages; a cached record may hold more."""
         state = State(self.codec, record.fields if record else {}, max_keys=self.settings.max_keys)
-        return Session(key, record, state, Messages(self.message_codec, record.tail if record else ()))
+        entries = record.tail[max(0, len(record.tail) - tail) :] if record else []
+        return Session(key, record, state, Messages(self.message_codec, entries))
 
     async def write(self, key: SessionKey, delta: Delta, base: Record | None, entries: list[bytes]) -> Version:
         """One commit outside a turn, settled if its reply is lost, and the cached copy moved past it.
@@ -293,7 +303,7 @@ class SessionStore:
         except OutcomeUnknown:
             reply = await self.settle(key, delta.commit_id, started)
         if isinstance(reply, Committed):
-            if base is not None and (known := advanced(base, delta, entries, reply, self.settings.tail)):
+            if base is not None and base.version == delta.base and (known := advanced(base, delta, entries, reply, self.settings.tail)):
                 self.cache.put(key, known)
             return reply.version
         self.cache.drop(key)
@@ -429,8 +439,3 @@ def _existence(base: Record | None, create: bool) -> Existence:
 def _ttl(ttl: Duration | None) -> int | None:
     return None if ttl is None else milliseconds("ttl", ttl)
 
-
-def _tail(tail: int) -> int:
-    if type(tail) is not int or tail < 0:
-        raise LimitExceeded(f"tail={tail!r} has to be a whole number of at least 0")
-    return tail

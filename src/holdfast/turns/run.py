@@ -51,11 +51,11 @@ from holdfast.errors import (
     TurnOvertaken,
     WrongUser,
 )
-from holdfast.sessions.message import Message
+from holdfast.sessions.message import Message, MessageCodec
 from holdfast.sessions.near_cache import advanced
 from holdfast.turns.leases import Held
 from holdfast.turns.outcome import Outcome, from_stored, kept_bytes
-from holdfast.turns.turn import Handler, Turn
+from holdfast.turns.turn import Emit, Handler, Turn
 
 if TYPE_CHECKING:  # the store makes runs, a run works on its store: one concept in two files
     from holdfast.turns.store import TurnStore
@@ -66,7 +66,7 @@ Policy = Literal["queue", "reject"]
 class TurnRun:
     """The runner's side of one turn id. `attempt` may be called again after it returned None."""
 
-    __slots__ = ("_deadline", "_strict", "_withdraws", "key", "message", "request", "store", "wait_ms")
+    __slots__ = ("_deadline", "_emit", "_strict", "_withdraws", "key", "message", "request", "store", "wait_ms")
 
     def __init__(
         self,
@@ -82,8 +82,10 @@ class TurnRun:
         tail: int,
         strict: bool,
         withdraws: bool,
+        emit: Emit | None = None,
     ) -> None:
         self.store = store
+        self._emit = emit
         self.key = key
         self.message = message
         self.wait_ms = wait_ms
@@ -91,11 +93,12 @@ class TurnRun:
         self._withdraws = withdraws
         self._deadline = time.monotonic() + wait_ms / 1000
         settings = store.settings
+        entry = b"" if message is None else store.message_codec.encode(message, turn_id)  # refuses what cannot be stored
         self.request = BeginRequest(
             turn_id=turn_id,
             token=os.urandom(8),
-            fingerprint=fingerprint(message),
-            entry=b"" if message is None else store.message_codec.encode(message, turn_id),
+            fingerprint=fingerprint(message, store.message_codec),
+            entry=entry,
             handler=handler,
             birth=birth,
             lease_ms=settings.lease_ms,
@@ -257,7 +260,7 @@ class TurnRun:
 
     def turn(self, granted: Granted, record: Record | Unchanged | None, steps: dict[str, bytes]) -> Turn:
         store = self.store
-        session = store.session(self.key, record if isinstance(record, Record) else None)
+        session = store.session(self.key, record if isinstance(record, Record) else None, self.request.tail)
         session.incarnation = granted.incarnation
         if not session.user:
             session.user = self.request.birth.user
@@ -276,6 +279,7 @@ class TurnRun:
             message_codec=store.message_codec,
             journal=steps,
             record=journal,
+            emit=self._emit,
         )
 
     async def _record(self, fence: int, name: str, value: bytes) -> None:
@@ -433,13 +437,13 @@ def uncancelled(held: Held) -> bool:
     return task.cancelling() == 0 or task.uncancel() == 0
 
 
-def fingerprint(message: Message | None) -> bytes:
+def fingerprint(message: Message | None, codec: MessageCodec) -> bytes:
     """16 bytes that stand for an input's meaning: the same whenever it is sent."""
     if message is None:
         raw = b"none"
     elif message.metadata or message.citations or message.tool_calls or message.tool_call_id or message.role != "user":
-        plain = msgspec.structs.replace(message, created_at=0.0, turn_id="")
-        raw = b"message" + msgspec.msgpack.encode(plain, enc_hook=repr, order="deterministic")
+        plain = msgspec.structs.replace(codec.stamped(message, ""), created_at=0.0, turn_id="")
+        raw = b"message" + msgspec.msgpack.encode(plain, order="deterministic")
     else:
         raw = b"text" + message.content.encode()
     return hashlib.blake2b(raw, digest_size=16).digest()

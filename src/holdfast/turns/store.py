@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+import os
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from holdfast.sessions.store import SessionStore
 from holdfast.turns.leases import Held, LeaseKeeper
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.run import Policy, TurnRun, uncancelled
-from holdfast.turns.turn import Handler, Handlers, Turn
+from holdfast.turns.turn import Emit, Handler, Handlers, Turn
 
 H = TypeVar("H", bound=Handler)
 
@@ -55,6 +55,7 @@ class TurnStore(SessionStore):
         wait: Duration | None = None,
         tail: int | None = None,
         strict: bool = False,
+        on_event: Emit | None = None,
     ) -> Outcome:
         """Runs one turn exactly once, whatever is sent twice, dies or is lost in between.
 
@@ -69,12 +70,13 @@ class TurnStore(SessionStore):
             on_busy: ``queue`` waits in order of arrival, also across nodes; ``reject`` raises `TurnBusy`.
             wait: how long to wait for the session (default: the store's setting).
             strict: any change since the turn began is a conflict, not only one of the same keys.
+            on_event: gets what the handler emits, on this node, while it runs.
 
         Raises `TurnBusy`, `QueueTimeout`, `TurnMismatch`, `TurnFailed`, `TurnConflict`, `WrongUser`, `SessionGone`,
         `OutcomeUnknown` and the store's errors; what the handler raises passes through after its attempt was given back.
         """
         name, function = self.handlers.find(handler)
-        run = self._run(session_id, input, turn_id, name, user, on_busy, wait, tail, strict)
+        run = self._run(session_id, input, turn_id, name, user, on_busy, wait, tail, strict, on_event)
         while True:
             begun = await run.begin()
             if isinstance(begun, Outcome):
@@ -131,21 +133,23 @@ class TurnStore(SessionStore):
         wait: Duration | None,
         tail: int | None,
         strict: bool,
+        emit: Emit | None = None,
     ) -> TurnRun:
         if on_busy not in ("queue", "reject"):
             raise ConfigError(f"on_busy={on_busy!r} is not a policy; there are 'queue' and 'reject'")
         return TurnRun(
             self,
             self.key(session_id),
-            uuid.uuid4().hex if turn_id is None else checked_id("turn", turn_id),
+            os.urandom(16).hex() if turn_id is None else checked_id("turn", turn_id),
             None if input is None else as_message(input),
             handler=handler,
             birth=self.birth(user),
             policy=on_busy,
             wait_ms=self.settings.wait_ms if wait is None else milliseconds("wait", wait),
-            tail=self.settings.tail if tail is None else tail,
+            tail=self.checked_tail(tail),
             strict=strict,
             withdraws=turn_id is None,
+            emit=emit,
         )
 
 

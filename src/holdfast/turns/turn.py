@@ -19,6 +19,9 @@ from holdfast.turns.outcome import Outcome
 Record = Callable[[str, bytes], Awaitable[None]]
 """Writes one step to the journal. Raises `TurnOvertaken`, `OutcomeUnknown`, ..."""
 
+Emit = Callable[[str, dict[str, Any]], None]
+"""Takes one event of a running turn: its kind and its data (JSON types). Must not block."""
+
 Handler = Callable[["Turn"], Any]
 """An async (or plain) function that runs one turn; what it returns is ignored."""
 
@@ -46,6 +49,7 @@ class Turn:
         message_codec: MessageCodec,
         journal: Mapping[str, bytes],
         record: Record,
+        emit: Emit | None = None,
     ) -> None:
         self.key = key
         self.id = turn_id
@@ -58,6 +62,7 @@ class Turn:
         self._journal = journal
         self._record = record
         self._names: set[str] = set()
+        self._emit = emit
 
     @property
     def state(self) -> State:
@@ -81,6 +86,12 @@ class Turn:
     def append(self, message: Message) -> None:
         """Adds any message (a tool's result, say) after the input, in order of the calls."""
         self.entries.append(self._message_codec.encode(message, self.id))
+
+    def emit(self, kind: str, **data: Any) -> None:
+        """Tells whoever follows this turn what is happening (a token, a status). Events are not kept with the session, and a
+        later attempt emits its own; only what is committed counts."""
+        if self._emit is not None:
+            self._emit(kind, data)
 
     async def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Runs ``fn`` once for this turn and journals its result before going on.
