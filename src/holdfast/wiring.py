@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Unpack
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from holdfast.backends.contract import Backend
 from holdfast.backends.memory import MemoryBackend
@@ -54,6 +55,20 @@ def open_store(url: str, **options: Unpack[StoreOptions]) -> _Opening:
     return _Opening(url, settings_from(options))
 
 
+def lives_in_process(url: str) -> bool:
+    """Do this URL's sessions live in the memory of one process?"""
+    scheme = url.partition(":")[0].lower()
+    return scheme == "memory" or (scheme == "sqlite" and _sqlite_path(url)[0] == ":memory:")
+
+
+def anchored(url: str) -> str:
+    """The same URL, with a relative path counted from the working directory of now."""
+    if url.partition(":")[0].lower() != "sqlite" or lives_in_process(url):
+        return url
+    path, synchronous = _sqlite_path(url)
+    return f"sqlite:///{quote(os.path.abspath(path))}?synchronous={synchronous}"  # noqa: PTH100 -- it looks at no disk
+
+
 async def open_backend(url: str, settings: StoreSettings) -> Backend:
     """The backend alone, for tools that work below sessions."""
     return await _opener(url)(url, settings)
@@ -63,7 +78,7 @@ def _opener(url: str) -> Opener:
     scheme = url.partition(":")[0].lower() if ":" in url else ""
     if scheme not in _OPENERS:
         known = ", ".join(f"{name}:" for name in _OPENERS)
-        raise UnknownScheme(f"no store is known for {_shown(url)!r}; a store's URL starts with one of {known}")
+        raise UnknownScheme(f"no store is known for {shown_url(url)!r}; a store's URL starts with one of {known}")
     return _OPENERS[scheme]
 
 
@@ -98,7 +113,35 @@ def _sqlite_path(url: str) -> tuple[str, Any]:
 async def _open_redis(url: str, settings: StoreSettings) -> Backend:
     from holdfast.backends.redis import open_redis
 
-    return await open_redis(url, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings))
+    plain, own = _redis_options(url)
+    return await open_redis(plain, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings), **own)
+
+
+def _redis_options(url: str) -> tuple[str, dict[str, Any]]:
+    """The URL as redis-py takes it, and Holdfast's own settings out of its query."""
+    parts = urlsplit(url)
+    own: dict[str, Any] = {}
+    theirs = []
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        try:
+            if name == "prefix":
+                own[name] = value
+            elif name in ("connections", "max_waiting"):
+                own[name] = int(value)
+            elif name == "allow_eviction":
+                own[name] = {"yes": True, "no": False}[value]
+            elif name in ("db", "client_name", "protocol"):
+                theirs.append((name, value))
+            else:
+                raise ConfigError(
+                    f"unknown option {name!r} in the store's URL; it takes "
+                    "prefix, connections, max_waiting, allow_eviction, db, client_name, protocol"
+                )
+        except (ValueError, KeyError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"{name}={value!r} in the store's URL is not a value for it") from None
+    return urlunsplit(parts._replace(query=urlencode(theirs))), own
 
 
 _OPENERS: Final[dict[str, Opener]] = {"memory": _open_memory, "sqlite": _open_sqlite, "redis": _open_redis}
@@ -108,8 +151,8 @@ def _outcomes(settings: StoreSettings) -> OutcomeLimits:
     return OutcomeLimits(turns=settings.outcomes, age_ms=settings.outcome_age_ms)
 
 
-def _shown(url: str) -> str:
-    """The URL without its password."""
+def shown_url(url: str) -> str:
+    """The URL without its password, for people."""
     try:
         parts = urlsplit(url)
     except ValueError:

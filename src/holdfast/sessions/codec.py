@@ -75,7 +75,9 @@ class Codec:
 
     def same(self, stored: bytes, other: bytes) -> bool:
         """Do both hold one payload? They may be compressed differently: by nodes with other settings or libraries."""
-        return stored == other or (not (frame.is_plain(stored) and frame.is_plain(other)) and self.open(stored) == self.open(other))
+        return stored == other or (
+            not (frame.is_plain(stored) and frame.is_plain(other)) and self.open(stored) == self.open(other)
+        )
 
     def decode(self, stored: bytes) -> Any:
         """The value. Raises `CorruptRecord` or `FutureFormat`."""

@@ -11,16 +11,21 @@ MAX_ID: Final = 256
 
 
 def checked_id(kind: str, value: object) -> str:
-    """The id itself, or `InvalidId`: not text, empty, longer than 256 characters, or not encodable (half a surrogate pair)."""
+    """The ``kind`` id itself, or `InvalidId`."""
+    return checked_text(f"{kind} id", value)
+
+
+def checked_text(what: str, value: object) -> str:
+    """The text itself, or `InvalidId`: not text, empty, longer than 256 characters, or half a surrogate pair."""
     if type(value) is not str:
-        raise InvalidId(f"a {kind} id is text, not {type(value).__name__}")
+        raise InvalidId(f"a {what} is text, not {type(value).__name__}")
     if not 0 < len(value) <= MAX_ID:
-        raise InvalidId(f"a {kind} id has 1 to {MAX_ID} characters, not {len(value)}")
+        raise InvalidId(f"a {what} has 1 to {MAX_ID} characters, not {len(value)}")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise InvalidId(f"this {kind} id is not valid Unicode: {error.reason}") from None
+            raise InvalidId(f"this {what} is not valid Unicode: {error.reason}") from None
     return value
 
 

@@ -109,7 +109,8 @@ class MessageCodec:
                 f"message.content has type {type(message.content).__name__}; it is text", "message.content"
             )
         check = self._codec.checked
-        content = check(message.content, "message.content")
+        if not message.content.isascii():
+            check(message.content, "message.content")
         metadata, calls, citations = message.metadata, message.tool_calls, message.citations
         if metadata:
             metadata = check(metadata, "message.metadata")
@@ -120,7 +121,7 @@ class MessageCodec:
             )
         return Message(
             message.role,
-            content,
+            message.content,
             turn_id or message.turn_id,
             message.created_at or round(time.time(), 3),
             calls,

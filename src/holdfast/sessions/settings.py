@@ -6,9 +6,10 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, InvalidId
 from holdfast.sessions.codec import CodecLimits
 from holdfast.sessions.durations import Duration, milliseconds
+from holdfast.sessions.ids import checked_id
 
 
 class StoreOptions(TypedDict, total=False):
@@ -48,7 +49,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         wait_ms: how long a turn waits for its session (queue, or the same turn running elsewhere).
         timeout_ms: deadline of every call to the backend.
         settle_ms: how long a lost reply is followed up before `OutcomeUnknown` is raised.
-        poll_ms: how often a waiting turn asks again where no signal comes.
+        poll_ms: how often a waiting turn asks again where no signal comes; a quarter of a short lease if not given.
         max_attempts: a turn that failed this often is given up for good.
         conflict_retries: how often a turn is run again because both sides changed the same key.
         max_keys: state keys of a session. codec: bounds of one value.
@@ -104,11 +105,14 @@ def settings_from(options: StoreOptions) -> StoreSettings:
                 raise ConfigError(f"{name} needs a duration; without limit is not offered here")
             values[f"{name}_ms"] = milliseconds(name, value)  # type: ignore[arg-type]  # checked inside
         elif name == "tenant":
-            if not isinstance(value, str) or len(value) > 256:
-                raise ConfigError("tenant is text of at most 256 characters")
-            values["tenant"] = value
+            try:
+                values["tenant"] = "" if value == "" else checked_id("tenant", value)
+            except InvalidId as error:
+                raise ConfigError(f"tenant={value!r:.60}: {error}") from None
         else:
             (limits if name in _CODEC else values)[_CODEC.get(name, name)] = _whole(name, value)
+    if "lease_ms" in values and "poll_ms" not in values:
+        values["poll_ms"] = min(StoreSettings().poll_ms, max(1, values["lease_ms"] // 4))
     if limits:
         values["codec"] = CodecLimits(**limits)
     settings = StoreSettings(**values)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from holdfast.backends.records import Change, Field
 from holdfast.errors import LimitExceeded
 from holdfast.sessions.codec import Codec
-from holdfast.sessions.ids import checked_id
+from holdfast.sessions.ids import checked_text
 
 _IMMUTABLE: Final = frozenset({str, int, float, bool, bytes, type(None)})
 _NO_FIELDS: Final[dict[str, Field]] = {}
@@ -41,7 +41,7 @@ class State(MutableMapping[str, Any]):
         return value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._codec.checked(value, checked_id("state key", name))
+        self._codec.checked(value, checked_text("state key", name))
         self._values[name] = value
         self._written.add(name)
         self._removed.discard(name)

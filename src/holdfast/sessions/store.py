@@ -43,11 +43,12 @@ from holdfast.errors import (
     StoreTimeout,
     StoreUnavailable,
     TurnConflict,
+    UnsupportedValue,
     WrongUser,
 )
 from holdfast.sessions.codec import Codec
 from holdfast.sessions.durations import Duration, milliseconds
-from holdfast.sessions.ids import checked_id, checked_name, new_id
+from holdfast.sessions.ids import checked_id, checked_name, checked_text, new_id
 from holdfast.sessions.message import Message, MessageCodec
 from holdfast.sessions.near_cache import NearCache, advanced
 from holdfast.sessions.session import Messages, Session
@@ -114,6 +115,7 @@ class SessionStore:
 
         A turn that is running keeps what it changed elsewhere; where both changed the same key, the turn is run again.
         """
+        _mapping(data)
         return await self._change(session_id, lambda state: state.replace(data), exact=True, ttl=ttl, user=user)
 
     async def delete(self, session_id: str) -> bool:
@@ -191,9 +193,9 @@ class SessionStore:
             )
         key = self.key(session_id)
         written = State(self.codec, max_keys=self.settings.max_keys)
-        written.update(changes)
+        written.update(_mapping(changes))
         blind = [Change(change.name, change.value, ANY) for change in written.changes()]
-        blind += [Change(checked_id("state key", name), None, ANY) for name in removed if name not in written]
+        blind += [Change(checked_text("state key", name), None, ANY) for name in removed if name not in written]
         cached = self.cache.get(key, 0)
         delta = Delta(
             os.urandom(16),
@@ -303,7 +305,11 @@ class SessionStore:
         except OutcomeUnknown:
             reply = await self.settle(key, delta.commit_id, started)
         if isinstance(reply, Committed):
-            if base is not None and base.version == delta.base and (known := advanced(base, delta, entries, reply, self.settings.tail)):
+            if (
+                base is not None
+                and base.version == delta.base
+                and (known := advanced(base, delta, entries, reply, self.settings.tail))
+            ):
                 self.cache.put(key, known)
             return reply.version
         self.cache.drop(key)
@@ -374,6 +380,8 @@ class SessionStore:
         key = self.key(session_id)
         deadline = time.monotonic() + self.settings.timeout_ms / 1000
         base = self.cache.get(key, 0)
+        if base is not None and user and base.user not in ("", user):
+            base = None  # let the store say so, before `change` sees anything
         from_cache = base is not None
         while True:
             if base is None:
@@ -384,6 +392,7 @@ class SessionStore:
                 state.pop(name, None)
             delta = Delta(
                 os.urandom(16),
+                incarnation=base.incarnation if base else b"",
                 base=base.version if base else None,
                 strict=strict or exact or from_cache,
                 changes=state.changes(),
@@ -397,7 +406,7 @@ class SessionStore:
             try:
                 return await self.write(key, delta, base, delta.appends)
             except (TurnConflict, SessionNotFound) as conflict:
-                if isinstance(conflict, SessionNotFound) and not create:
+                if isinstance(conflict, SessionNotFound) and not create and base is None:
                     raise
                 if time.monotonic() > deadline:
                     raise TurnConflict(
@@ -436,6 +445,11 @@ def _existence(base: Record | None, create: bool) -> Existence:
     return "may" if create else "must"
 
 
+def _mapping(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise UnsupportedValue(f"a state is a mapping of names to values, not {type(data).__name__}")
+    return data
+
+
 def _ttl(ttl: Duration | None) -> int | None:
     return None if ttl is None else milliseconds("ttl", ttl)
-

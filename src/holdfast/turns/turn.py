@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.backends.records import SessionKey
 from holdfast.errors import StepMisuse, TurnError
 from holdfast.sessions.codec import Codec
-from holdfast.sessions.ids import checked_id
+from holdfast.sessions.ids import checked_text
 from holdfast.sessions.message import Citation, Message, MessageCodec
 from holdfast.sessions.session import Messages, Session
 from holdfast.sessions.state import State
@@ -106,7 +106,7 @@ class Turn:
         """
         if name in self._names:
             raise StepMisuse(f"turn {self.id!r} has two steps named {name!r}; give each its own name")
-        self._names.add(checked_id("step", name))
+        self._names.add(checked_text("step name", name))
         recorded = self._journal.get(name)
         if recorded is not None:
             return self._codec.decode(recorded)
@@ -150,7 +150,7 @@ class Handlers:
 
     def register(self, name: str, handler: Handler) -> None:
         """Raises `TurnError` where the name has another handler already."""
-        if self._by_name.setdefault(checked_id("handler", name), handler) is not handler:
+        if self._by_name.setdefault(checked_text("handler name", name), handler) is not handler:
             raise TurnError(f"handler {name!r} is registered already, with another function")
 
     def find(self, handler: str | Handler) -> tuple[str, Handler]:
