@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Unpack
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from holdfast.backends.contract import Backend
 from holdfast.backends.memory import MemoryBackend
@@ -61,12 +61,17 @@ def lives_in_process(url: str) -> bool:
     return scheme == "memory" or (scheme == "sqlite" and _sqlite_path(url)[0] == ":memory:")
 
 
+def file_of(url: str) -> str | None:
+    """The absolute path of the file that a URL names; None where it names none."""
+    if url.partition(":")[0].lower() != "sqlite" or lives_in_process(url):
+        return None
+    return os.path.abspath(_sqlite_path(url)[0])  # noqa: PTH100 -- it looks at no disk
+
+
 def anchored(url: str) -> str:
     """The same URL, with a relative path counted from the working directory of now."""
-    if url.partition(":")[0].lower() != "sqlite" or lives_in_process(url):
-        return url
-    path, synchronous = _sqlite_path(url)
-    return f"sqlite:///{quote(os.path.abspath(path))}?synchronous={synchronous}"  # noqa: PTH100 -- it looks at no disk
+    path = file_of(url)
+    return url if path is None else f"sqlite:///{quote(path)}?synchronous={_sqlite_path(url)[1]}"
 
 
 async def open_backend(url: str, settings: StoreSettings) -> Backend:
@@ -120,6 +125,8 @@ async def _open_redis(url: str, settings: StoreSettings) -> Backend:
 def _redis_options(url: str) -> tuple[str, dict[str, Any]]:
     """The URL as redis-py takes it, and Holdfast's own settings out of its query."""
     parts = urlsplit(url)
+    if not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
+        raise ConfigError(f"{parts.path!r} in the store's URL is not a database: write redis://host:6379/0")
     own: dict[str, Any] = {}
     theirs = []
     for name, value in parse_qsl(parts.query, keep_blank_values=True):

@@ -54,7 +54,6 @@ class _Outcome(msgspec.Struct):
     start: int
     count: int
     stored_ms: int
-    rejected: bool = False
 
 
 class _Life(msgspec.Struct):
@@ -67,6 +66,8 @@ class _Life(msgspec.Struct):
     journal: dict[str, dict[str, bytes]] = {}
     outcomes: dict[str | bytes, _Outcome] = {}
     """In the order in which they were stored; turns under text, updates under bytes."""
+    used_ms: int = 0
+    """When it was last committed to."""
 
 
 class MemoryBackend:
@@ -83,6 +84,8 @@ class MemoryBackend:
         self._clock = clock or steady_clock()
         self._limits = outcomes or OutcomeLimits()
         self._lives: dict[SessionKey, _Life] = {}
+        self._rejected: dict[SessionKey, dict[bytes, int]] = {}
+        """Updates resolved as rejected, and when. Beside the lives: a delayed update may meet none, or the next one."""
         self._fence = 0
         self._order = 0
         self._watchers: dict[SessionKey, set[_MemoryWatch]] = {}
@@ -101,7 +104,9 @@ class MemoryBackend:
             return lost
         op: str | bytes = delta.turn_id if delta.fence else delta.commit_id
         if life is not None and (seen := self._outcome(life, op, now)):
-            return Fenced() if seen.rejected else Seen(self._stored(life, seen))
+            return Seen(self._stored(life, seen))
+        if isinstance(op, bytes) and self._is_rejected(key, op, now):
+            return Fenced()
         pending = life.pending.get(delta.turn_id) if life is not None and delta.fence else None
         if refused := rules.refusal(head, delta, pending, lambda name: _counter(life, name)):
             return refused
@@ -127,20 +132,25 @@ class MemoryBackend:
         return LogPage(life.log[start : start + count], start, len(life.log))
 
     async def scan(self, tenant: str, *, cursor: str = "", limit: int = 100) -> Listing:
+        self._now()
         after = cursor[1:]
         ids = sorted(key.id for key in list(self._lives) if key.tenant == tenant and (not cursor or key.id > after))
-        return self._page(tenant, ids, limit)
+        page = ids[:limit]
+        return Listing(self._visible(tenant, page), "i" + page[-1] if len(ids) > limit else "")
 
     async def by_user(self, tenant: str, user: str, *, cursor: str = "", limit: int = 100) -> Listing:
-        mine = [
-            (-life.head.expires_ms or -life.head.created_ms, key.id)
+        self._now()
+        used, _, last = cursor.partition(":")
+        mine = sorted(
+            (-life.used_ms, key.id)
             for key, life in list(self._lives.items())
             if key.tenant == tenant and life.head.user == user
-        ]
-        ids = [id_ for _, id_ in sorted(mine)]
-        if cursor and cursor[1:] in ids:
-            ids = ids[ids.index(cursor[1:]) + 1 :]
-        return self._page(tenant, ids, limit)
+        )
+        if cursor:
+            mine = [place for place in mine if place > (int(used), last)]
+        page = mine[:limit]
+        cursor = f"{page[-1][0]}:{page[-1][1]}" if len(mine) > limit else ""
+        return Listing(self._visible(tenant, [id_ for _, id_ in page]), cursor)
 
     # --- turns ---
 
@@ -214,24 +224,26 @@ class MemoryBackend:
 
     async def resolve(self, key: SessionKey, op: str | bytes, *, fence: int = 0, age_ms: int = 0) -> ResolveReply:
         life, now = self._living(key)
-        if life is None:
+        if life is not None and (seen := self._outcome(life, op, now)):
+            return self._stored(life, seen)
+        if isinstance(op, bytes) and self._is_rejected(key, op, now):
             return Rejected()
-        if seen := self._outcome(life, op, now):
-            return Rejected() if seen.rejected else self._stored(life, seen)
-        if rules.may_be_dropped(life.head, age_ms, now):
-            return Unresolvable()
-        if isinstance(op, bytes):
-            self._store(life, op, _Outcome(b"", b"", life.head.version, 0, 0, now, rejected=True), now)
-            return Rejected()
-        mine = life.pending.get(op)
-        if mine is not None and life.head.fence <= fence:
+        mine = life.pending.get(op) if life is not None and isinstance(op, str) else None
+        if life is not None and mine is not None and life.head.fence <= fence:
+            # certain whatever a ring has dropped: this attempt's commit would have ended the pending turn
             self._fence += 1
             life.head.fence = self._fence
             rules.let_go(life.head, mine, now)
             self._notify(key, b"release")
+            return Rejected()
+        if life is not None and rules.may_be_dropped(life.head, age_ms, now, self._limits.age_ms):
+            return Unresolvable()
+        if isinstance(op, bytes):
+            self._reject(key, op, now)
         return Rejected()
 
     async def overdue(self, *, limit: int = 100) -> list[Overdue]:
+        self._now()
         found = [
             Overdue(key, mine.turn_id, mine.handler, mine.attempt, mine.due_ms)
             for key in list(self._lives)
@@ -245,10 +257,12 @@ class MemoryBackend:
     # --- signals, end ---
 
     async def publish(self, key: SessionKey, hint: bytes) -> None:
+        self._now()
         self._notify(key, hint)
 
     @asynccontextmanager
     async def watch(self, key: SessionKey) -> AsyncIterator[_MemoryWatch]:
+        self._now()
         watch = _MemoryWatch()
         self._watchers.setdefault(key, set()).add(watch)
         try:
@@ -270,13 +284,17 @@ class MemoryBackend:
     async def close(self) -> None:
         self._closed = True
         self._lives.clear()
+        self._rejected.clear()
 
     # --- inside ---
 
-    def _living(self, key: SessionKey) -> tuple[_Life | None, int]:
+    def _now(self) -> int:
         if self._closed:
             raise StoreClosed("this memory store is closed")
-        now = self._clock()
+        return self._clock()
+
+    def _living(self, key: SessionKey) -> tuple[_Life | None, int]:
+        now = self._now()
         life = self._lives.get(key)
         if life is not None and not rules.alive(life.head, now):
             del self._lives[key]
@@ -324,6 +342,7 @@ class MemoryBackend:
 
     def _apply(self, life: _Life, delta: Delta, pending: Pending | None, op: str | bytes, now: int) -> Committed:
         head = life.head
+        life.used_ms = now
         on_base = rules.on_base(head, delta)
         start = len(life.log)
         if pending is not None:
@@ -378,14 +397,17 @@ class MemoryBackend:
         entries = life.log[found.start : found.start + found.count]
         return StoredOutcome(found.outcome, found.version, found.start, entries)
 
-    def _page(self, tenant: str, ids: list[str], limit: int) -> Listing:
-        page = ids[:limit]
-        living = []
-        for id_ in page:
-            life, now = self._living(SessionKey(tenant, id_))
-            if life is not None and rules.visible(life.head, now):
-                living.append(id_)
-        return Listing(living, "i" + page[-1] if len(ids) > limit else "")
+    def _is_rejected(self, key: SessionKey, op: bytes, now: int) -> bool:
+        since = self._rejected.get(key, {}).get(op)
+        return since is not None and now - since < self._limits.age_ms
+
+    def _reject(self, key: SessionKey, op: bytes, now: int) -> None:
+        young = {old: since for old, since in self._rejected.get(key, {}).items() if now - since < self._limits.age_ms}
+        self._rejected[key] = {**young, op: now}
+
+    def _visible(self, tenant: str, ids: list[str]) -> list[str]:
+        found = ((id_, *self._living(SessionKey(tenant, id_))) for id_ in ids)
+        return [id_ for id_, life, now in found if life is not None and rules.visible(life.head, now)]
 
     def _notify(self, key: SessionKey, hint: bytes) -> None:
         for watch in self._watchers.get(key, ()):

@@ -246,6 +246,6 @@ def extend(head: Head, mine: Pending, lease_ms: int, now: int) -> None:
     hold(head, head.lease_ms)
 
 
-def may_be_dropped(head: Head, age_ms: int, now: int) -> bool:
-    """Could an outcome stored in the last ``age_ms`` have been pushed out of its ring already?"""
-    return head.dropped_ms > now - age_ms
+def may_be_dropped(head: Head, age_ms: int, now: int, limit_ms: int = NEVER) -> bool:
+    """Could an outcome stored in the last ``age_ms`` have been pushed out of its ring, or be past its age limit?"""
+    return head.dropped_ms >= now - age_ms or (limit_ms != NEVER and age_ms >= limit_ms)

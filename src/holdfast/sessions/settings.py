@@ -12,10 +12,9 @@ from holdfast.sessions.durations import Duration, milliseconds
 from holdfast.sessions.ids import checked_id
 
 
-class StoreOptions(TypedDict, total=False):
-    """Keyword arguments of `holdfast.open_store`; see `StoreSettings` for what they mean. Durations: ``"2h"`` or seconds."""
+class OptionsBesideTtl(TypedDict, total=False):
+    """`StoreOptions` for a function that has a ``ttl`` of its own."""
 
-    ttl: Duration | None
     max_age: Duration | None
     tenant: str
     tail: int
@@ -35,6 +34,12 @@ class StoreOptions(TypedDict, total=False):
     cache_age: Duration
     outcomes: int
     outcome_age: Duration
+
+
+class StoreOptions(OptionsBesideTtl, total=False):
+    """Keyword arguments of `holdfast.open_store`; see `StoreSettings` for what they mean. Durations: ``"2h"`` or seconds."""
+
+    ttl: Duration | None
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,11 @@ from holdfast.errors import StoreError
 
 
 class Held(msgspec.Struct, eq=False):
-    """One running turn's lease. ``on_loss`` is called once, when another holder has overtaken it."""
+    """One running turn's lease. ``on_loss`` is called once, when another holder has overtaken it.
+
+    Not while it is ``committing``: the commit itself says whether it was in time, and a renewal that arrives after it finds no
+    lease any more.
+    """
 
     key: SessionKey
     turn_id: str
@@ -22,6 +26,7 @@ class Held(msgspec.Struct, eq=False):
     renewed: float
     on_loss: Callable[[], object]
     lost: bool = False
+    committing: bool = False
 
 
 class LeaseKeeper:
@@ -73,5 +78,6 @@ class LeaseKeeper:
         held.renewed = started
         if fenced is not None and held in self._held:
             self._held.discard(held)
-            held.lost = True
-            held.on_loss()
+            if not held.committing:
+                held.lost = True
+                held.on_loss()

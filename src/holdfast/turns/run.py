@@ -42,7 +42,6 @@ from holdfast.errors import (
     SessionGone,
     StoreClosed,
     StoreError,
-    StoreTimeout,
     StoreUnavailable,
     TurnBusy,
     TurnConflict,
@@ -66,7 +65,18 @@ Policy = Literal["queue", "reject"]
 class TurnRun:
     """The runner's side of one turn id. `attempt` may be called again after it returned None."""
 
-    __slots__ = ("_deadline", "_emit", "_strict", "_withdraws", "key", "message", "request", "store", "wait_ms")
+    __slots__ = (
+        "_deadline",
+        "_emit",
+        "_fenced",
+        "_strict",
+        "_withdraws",
+        "key",
+        "message",
+        "request",
+        "store",
+        "wait_ms",
+    )
 
     def __init__(
         self,
@@ -86,6 +96,7 @@ class TurnRun:
     ) -> None:
         self.store = store
         self._emit = emit
+        self._fenced = False
         self.key = key
         self.message = message
         self.wait_ms = wait_ms
@@ -93,7 +104,9 @@ class TurnRun:
         self._withdraws = withdraws
         self._deadline = time.monotonic() + wait_ms / 1000
         settings = store.settings
-        entry = b"" if message is None else store.message_codec.encode(message, turn_id)  # refuses what cannot be stored
+        entry = (
+            b"" if message is None else store.message_codec.encode(message, turn_id)
+        )  # refuses what cannot be stored
         self.request = BeginRequest(
             turn_id=turn_id,
             token=os.urandom(8),
@@ -106,6 +119,11 @@ class TurnRun:
             tail=tail,
         )
 
+    @property
+    def named(self) -> str:
+        """Session and turn, as errors name them."""
+        return f"session {self.key.id!r}: turn {self.request.turn_id!r}"
+
     # --- begin ---
 
     async def begin(self) -> Granted | Outcome:
@@ -113,15 +131,18 @@ class TurnRun:
 
         Raises `TurnBusy`, `QueueTimeout`, `TurnMismatch`, `WrongUser`, and the store's errors.
         """
-        reply = await self._ask()
-        if isinstance(reply, Granted):
-            return reply
-        if isinstance(reply, Queued | Running):
-            try:
+        waiting = False
+        try:
+            reply = await self._ask()
+            if waiting := isinstance(reply, Queued | Running):
                 reply = await self._wait()
-            except BaseException:
-                await self.release()  # a place in the queue is given back; a run elsewhere does not know this token
-                raise
+        except BaseException as error:
+            # a lease or a place is given back; a run elsewhere does not know this token
+            if waiting or not isinstance(error, StoreUnavailable):
+                giving_back = self.store.background(self.release())
+                if isinstance(error, QueueTimeout):
+                    await asyncio.shield(giving_back)
+            raise
         if isinstance(reply, Granted):
             return reply
         if isinstance(reply, Replay):
@@ -167,7 +188,8 @@ class TurnRun:
                 left = self._deadline - time.monotonic()
                 if left <= 0:
                     raise self._gave_up(reply)
-                lease_left = max(0.005, reply.lease_left_ms / 1000 + 0.005)
+                # no lease means waiting for a place ahead to be taken or to run out: nothing to look for before the poll
+                lease_left = reply.lease_left_ms / 1000 + 0.005 if reply.lease_left_ms else poll
                 await watch.wait(min(left, poll * (0.75 + random.random() / 2), lease_left))
 
     def _gave_up(self, reply: Queued | Running) -> QueueTimeout:
@@ -201,54 +223,60 @@ class TurnRun:
 
         Raises what the handler raises, `TurnConflict`, `TurnFailed`, `SessionGone`, and the store's errors.
         """
-        settings = self.store.settings
-        held = self.hold(granted)
-        try:
-            if granted.attempt > settings.max_attempts:
-                return await self._fail(
-                    granted, f"given up after {granted.attempt - 1} attempts that ended without a reply"
-                )
-            record = granted.record
-            steps = dict(granted.steps)
-            names: tuple[str, ...] = ()
-            for _ in range(settings.conflict_retries + 1):
-                turn = self.turn(granted, record, steps)
-                result = handler(turn)
-                if inspect.isawaitable(result):
-                    await result
-                reply = await self.commit(granted, turn)
-                if isinstance(reply, Fenced):
-                    self._overtaken(held)
-                    return None
-                if not isinstance(reply, Conflict):
-                    return self.outcome(reply, granted=granted, turn=turn)
-                names = reply.names
-                record = await self._reload()
-            raise TurnConflict(
-                f"session {self.key.id!r}: turn {self.request.turn_id!r} met other writers of "
-                f"{', '.join(names) or 'the session'} {settings.conflict_retries + 1} times",
-                names,
+        if granted.attempt > self.store.settings.max_attempts:
+            return await self._fail(
+                granted, f"given up after {granted.attempt - 1} attempts that ended without a reply"
             )
-        except TurnOvertaken:
-            self._overtaken(held)
-            return None
+        held = self.hold(granted)
+        self._fenced = False
+        try:
+            reply, turn = await self._until_committed(granted, handler, held)
         except asyncio.CancelledError:
-            if uncancelled(held):
-                self._overtaken(held)
+            if await uncancelled(held):
+                self._overtaken()
                 return None
             self.store.background(self.release())
             raise
-        except SessionGone:
-            raise
         except Exception as error:
-            await self._failed_attempt(granted, error)
+            if await uncancelled(held) or (self._fenced and isinstance(error, TurnOvertaken)):
+                self._overtaken()
+                return None
+            self.store.leases.drop(held)
+            await asyncio.shield(self.store.background(self._failed_attempt(granted, error)))
             raise
         finally:
             self.store.leases.drop(held)
+        if isinstance(reply, Fenced):
+            self._overtaken()
+            return None
+        return self.outcome(reply, granted=granted, turn=turn)
 
-    def _overtaken(self, held: Held) -> None:
+    async def _until_committed(self, granted: Granted, handler: Handler, held: Held) -> tuple[CommitReply, Turn]:
+        """Runs the handler, again where its commit met another writer of the same keys."""
+        retries = self.store.settings.conflict_retries
+        record = granted.record
+        steps = dict(granted.steps)
+        names: tuple[str, ...] = ()
+        for _ in range(retries + 1):
+            turn = self.turn(granted, record, steps)
+            result = handler(turn)
+            if inspect.isawaitable(result):
+                await result
+            held.committing = True
+            reply = await self.commit(granted, turn)
+            if not isinstance(reply, Conflict):
+                return reply, turn
+            held.committing = False
+            names = reply.names
+            record = await self._reload()
+        raise TurnConflict(
+            f"session {self.key.id!r}: turn {self.request.turn_id!r} met other writers of "
+            f"{', '.join(names) or 'the session'} {retries + 1} times",
+            names,
+        )
+
+    def _overtaken(self) -> None:
         """Begin again, as a takeover: a session that was deleted meanwhile is not brought back to life by that."""
-        uncancelled(held)
         self.store.cache.drop(self.key)
         self.request.fingerprint = b""
 
@@ -298,6 +326,7 @@ class TurnRun:
                     raise
                 continue  # recording the same step again is harmless
             if fenced is not None:
+                self._fenced = True
                 raise TurnOvertaken(
                     f"session {self.key.id!r}: another holder has turn {self.request.turn_id!r} (or the session was deleted); "
                     "nothing of this attempt is written"
@@ -388,7 +417,7 @@ class TurnRun:
     async def release(self) -> None:
         """Lets go of the lease or the place, as far as the store can be reached. A turn whose id the caller does not know
         cannot be asked for again, and is withdrawn."""
-        with suppress(OutcomeUnknown, StoreUnavailable, StoreTimeout):
+        with suppress(StoreError):
             await self.store.backend.release(
                 self.key, self.request.turn_id, token=self.request.token, withdraw=self._withdraws
             )
@@ -429,11 +458,13 @@ class TurnRun:
         return outcome
 
 
-def uncancelled(held: Held) -> bool:
+async def uncancelled(held: Held) -> bool:
     """Takes back the cancellation that a lost lease caused; False where somebody else wants this task cancelled."""
     task = asyncio.current_task()
     if not held.lost or task is None:
         return False
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)  # one that was asked for and not delivered yet comes now (before Python 3.13)
     return task.cancelling() == 0 or task.uncancel() == 0
 
 

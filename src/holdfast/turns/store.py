@@ -113,11 +113,12 @@ class TurnStore(SessionStore):
 
     # --- for runs ---
 
-    def background(self, work: Coroutine[Any, Any, None]) -> None:
+    def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Finishes ``work`` even though its caller was cancelled."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     def messages_of(self, entries: list[bytes]) -> Messages:
         return Messages(self.message_codec, entries)
@@ -172,27 +173,32 @@ class TurnContext:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         assert self._entered is not None
         granted, held, turn = self._entered
-        name = f"session {turn.key.id!r}: turn {turn.id!r}"
+        run = self._run
         try:
-            if isinstance(error, asyncio.CancelledError):
-                if uncancelled(held):
-                    raise TurnOvertaken(f"{name} was overtaken by another holder; nothing was written") from None
-                self._run.store.background(self._run.release())
+            if await uncancelled(held):
+                raise TurnOvertaken(f"{run.named} was overtaken by another holder; nothing was written") from error
+            held.committing = True
+            if error is None:
+                await self._commit(granted, turn)
                 return
-            if error is not None:
-                await self._run.release()
-                return
-            reply = await self._run.commit(granted, turn)
-            if isinstance(reply, Conflict):
-                await self._run.release()
-                raise TurnConflict(
-                    f"{name}: another writer changed {', '.join(reply.names) or 'the session'}", reply.names
-                )
-            if isinstance(reply, Fenced):
-                raise TurnOvertaken(f"{name} was overtaken by another holder; nothing was written")
-            turn.outcome = self._run.outcome(reply, granted=granted, turn=turn)
         except asyncio.CancelledError:
-            self._run.store.background(self._run.release())  # cancelled while it committed
+            run.store.background(run.release())  # cancelled while it committed
+            raise
+        except Exception:
+            await asyncio.shield(run.store.background(run.release()))
             raise
         finally:
-            self._run.store.leases.drop(held)
+            run.store.leases.drop(held)
+        giving_back = run.store.background(run.release())
+        if not isinstance(error, asyncio.CancelledError):
+            await asyncio.shield(giving_back)
+
+    async def _commit(self, granted: Granted, turn: Turn) -> None:
+        reply = await self._run.commit(granted, turn)
+        if isinstance(reply, Conflict):
+            raise TurnConflict(
+                f"{self._run.named}: another writer changed {', '.join(reply.names) or 'the session'}", reply.names
+            )
+        if isinstance(reply, Fenced):
+            raise TurnOvertaken(f"{self._run.named} was overtaken by another holder; nothing was written")
+        turn.outcome = self._run.outcome(reply, granted=granted, turn=turn)

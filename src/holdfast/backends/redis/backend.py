@@ -1,0 +1,257 @@
+"""The Redis backend: one server, 7.0 or newer. Every write is one function call; see functions.lua for what it does."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from holdfast.backends.contract import Watch
+from holdfast.backends.records import (
+    Absent,
+    AlreadyThere,
+    BeginReply,
+    BeginRequest,
+    Busy,
+    CommitReply,
+    Conflict,
+    Delta,
+    Fenced,
+    Finding,
+    Gone,
+    Listing,
+    LogPage,
+    Mismatch,
+    OutcomeLimits,
+    Overdue,
+    Queued,
+    Record,
+    Rejected,
+    Replay,
+    ResolveReply,
+    Running,
+    Seen,
+    SessionKey,
+    Unchanged,
+    Unresolvable,
+    Version,
+    WrongUserFound,
+)
+from holdfast.backends.redis import health, listings
+from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
+from holdfast.backends.redis.library import function
+from holdfast.backends.redis.node import Node
+from holdfast.backends.redis.packing import (
+    CommitPacker,
+    Meta,
+    damaged,
+    ends_of,
+    pack_begin,
+    pack_step,
+    read_committed,
+    read_granted,
+    read_record,
+    read_stored,
+    short,
+)
+from holdfast.backends.redis.subscriber import Subscriber
+from holdfast.backends.redis.users import UserIndex
+from holdfast.errors import InvalidInput
+
+_BEGIN, _COMMIT, _LOAD = function("b"), function("c"), function("l")
+_RECORD, _RENEW, _RELEASE = function("r"), function("n"), function("x")
+_RESOLVE, _DELETE = function("v"), function("d")
+
+
+class RedisBackend:
+    """Sessions in a Redis server; made by `holdfast.backends.redis.open_redis`."""
+
+    name = "redis"
+
+    def __init__(self, node: Node, keys: Keys, subscriber: Subscriber, limits: OutcomeLimits) -> None:
+        self._node = node
+        self._keys = keys
+        self._key = keys.session
+        self._age_ms = limits.age_ms
+        self._packer = CommitPacker(limits)
+        self._subscriber = subscriber
+        self._users = UserIndex(node, keys)
+
+    # --- sessions ---
+
+    async def load(self, key: SessionKey, *, tail: int, known: Version | None = None) -> Record | Unchanged | None:
+        name = self._key(key)
+        if known is None:
+            return await self._load_cold(key, name, tail)
+        reply = await self._node.read(key, (_LOAD, 1, name, ends_of(known), tail))
+        if reply is None:
+            return None
+        if reply.__class__ is bytes:
+            return Unchanged(int.from_bytes(reply[1:9], "little"))
+        return read_record(reply[0], reply[1], subject_of(key))
+
+    async def _load_cold(self, key: SessionKey, name: str, tail: int) -> Record | None:
+        log = self._keys.sibling(key, "l")
+        first = -tail if tail else 1
+        time, fields, length, entries = await self._node.read_atomic(
+            key,
+            (("TIME",), ("HGETALL", name), ("LLEN", log), ("LRANGE", log, first, -1 if tail else 0)),
+        )
+        meta = self._head(key, fields[fields.index(b"m") + 1] if b"m" in fields[::2] else None, time, fields, length)
+        return None if meta is None else read_record(fields, entries, subject_of(key), meta)
+
+    def _head(self, key: SessionKey, data: bytes | None, time: list[bytes], rest: object, length: int) -> Meta | None:
+        """The head of a visible session; None where there is none; an error where half of it is there."""
+        subject = subject_of(key)
+        if data is None:
+            if rest or length:
+                raise damaged(subject, "half of it is missing")
+            return None
+        meta = Meta(data, subject)
+        if not meta.visible(int(time[0]) * 1000 + int(time[1]) // 1000):
+            return None
+        if meta.total != length:
+            raise damaged(subject, f"{length} log entries where there should be {meta.total}")
+        return meta
+
+    async def commit(self, key: SessionKey, delta: Delta) -> CommitReply:
+        user = delta.birth.user
+        indexed = await self._users.listed(key, delta.birth) if user and not delta.fence else 0
+        name = self._key(key)
+        try:
+            reply = await self._node.write(key, (_COMMIT, 1, name, *self._packer.pack(delta, indexed, whole_id=False)))
+            if reply == b"T":
+                again = self._packer.pack(delta, indexed, whole_id=True)
+                reply = await self._node.write(key, (_COMMIT, 1, name, *again))
+        except UnicodeEncodeError:
+            raise InvalidInput(f"{subject_of(key)}: a field's name is not valid text") from None
+        if reply.__class__ is bytes and reply[0] == 67:  # "C"
+            committed, unindexed = read_committed(reply)
+            if unindexed:
+                await self._users.renew(key, committed.incarnation)
+            return committed
+        return _refused_commit(reply)
+
+    async def delete(self, key: SessionKey) -> bool:
+        there, user, indexed = await self._node.write(key, (_DELETE, 1, self._key(key)))
+        if user:
+            await self._users.drop(key, user, indexed)
+        return bool(there)
+
+    async def read_log(self, key: SessionKey, *, start: int, count: int) -> LogPage | None:
+        log = self._keys.sibling(key, "l")
+        last = start + count - 1
+        time, data, length, entries = await self._node.read_atomic(
+            key,
+            (
+                ("TIME",),
+                ("HGET", self._key(key), "m"),
+                ("LLEN", log),
+                ("LRANGE", log, start if count > 0 else 1, last if count > 0 else 0),
+            ),
+            large=True,
+        )
+        meta = self._head(key, data, time, None, length)
+        return None if meta is None else LogPage(entries, start, meta.total)
+
+    async def scan(self, tenant: str, *, cursor: str = "", limit: int = 100) -> Listing:
+        return await listings.scan(self._node, self._keys, tenant, cursor, limit)
+
+    async def by_user(self, tenant: str, user: str, *, cursor: str = "", limit: int = 100) -> Listing:
+        return await listings.by_user(self._node, self._keys, tenant, user, cursor, limit)
+
+    # --- turns ---
+
+    async def begin(self, key: SessionKey, request: BeginRequest) -> BeginReply:
+        birth = request.birth
+        known = request.known is not None
+        indexed = await self._users.listed(key, birth) if birth.user and not known else 0
+        data = pack_begin(request, self._age_ms, indexed, with_birth=not known)
+        reply = await self._node.write(key, (_BEGIN, 1, self._key(key), data, request.entry))
+        if reply == b"B":  # the session that the caller has a copy of is gone
+            indexed = await self._users.listed(key, birth) if birth.user else 0
+            data = pack_begin(request, self._age_ms, indexed, with_birth=True)
+            reply = await self._node.write(key, (_BEGIN, 1, self._key(key), data, request.entry))
+        head: bytes = reply if reply.__class__ is bytes else reply[0]
+        if head[0] == 71:  # "G"
+            return read_granted(reply, key)
+        return _not_granted(reply, head)
+
+    async def record(
+        self, key: SessionKey, turn_id: str, *, fence: int, name: str, value: bytes, lease_ms: int
+    ) -> Fenced | None:
+        data = _numbers(fence, lease_ms) + short(text_bytes(turn_id)) + pack_step(name, value)
+        reply = await self._node.write(key, (_RECORD, 1, self._key(key), data))
+        return Fenced() if reply == b"F" else None
+
+    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | None:
+        data = _numbers(fence, lease_ms) + short(text_bytes(turn_id))
+        reply = await self._node.write(key, (_RENEW, 1, self._key(key), data))
+        return Fenced() if reply == b"F" else None
+
+    async def release(self, key: SessionKey, turn_id: str, *, token: bytes, withdraw: bool) -> None:
+        data = bytes((withdraw, len(token))) + token + short(text_bytes(turn_id))
+        await self._node.write(key, (_RELEASE, 1, self._key(key), data))
+
+    async def resolve(self, key: SessionKey, op: str | bytes, *, fence: int = 0, age_ms: int = 0) -> ResolveReply:
+        kind, name = (b"t", text_bytes(op)) if isinstance(op, str) else (b"u", op)
+        data = _numbers(fence, age_ms, self._age_ms) + kind + short(name)
+        reply = await self._node.write(key, (_RESOLVE, 1, self._key(key), data))
+        if reply == b"J":
+            return Rejected()
+        return Unresolvable() if reply == b"U" else read_stored(reply)
+
+    async def overdue(self, *, limit: int = 100) -> list[Overdue]:
+        return await listings.overdue(self._node, self._keys, limit)
+
+    # --- signals, end ---
+
+    async def publish(self, key: SessionKey, hint: bytes) -> None:
+        await self._node.command(key, ("PUBLISH", self._keys.sibling(key, "c"), hint))
+
+    def watch(self, key: SessionKey) -> AbstractAsyncContextManager[Watch]:
+        return self._subscriber.watch(self._keys.sibling(key, "c"))
+
+    async def check(self) -> list[Finding]:
+        return await health.findings(self._node)
+
+    async def close(self) -> None:
+        await self._subscriber.close()
+        await self._node.close()
+
+
+def _numbers(*numbers: int) -> bytes:
+    return b"".join([number.to_bytes(8, "little") for number in numbers])
+
+
+def _refused_commit(reply: Any) -> CommitReply:
+    if reply.__class__ is list:
+        if reply[0] == b"X":
+            return Conflict(tuple(name[1:].decode() for name in reply[1]) if len(reply) > 1 else ())
+        return Seen(read_stored(reply))
+    return _COMMIT_REPLIES[reply]
+
+
+_COMMIT_REPLIES: dict[bytes, CommitReply] = {
+    b"G": Gone(),
+    b"W": WrongUserFound(),
+    b"F": Fenced(),
+    b"N": AlreadyThere(),
+}
+
+
+def _not_granted(reply: Any, head: bytes) -> BeginReply:
+    match head[:1]:
+        case b"P":
+            return Replay(read_stored(reply))
+        case b"R":
+            return Running(int.from_bytes(head[1:9], "little"))
+        case b"Q":
+            return Queued(int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little"))
+        case b"Y":
+            return Busy(int.from_bytes(head[1:9], "little"))
+        case b"M":
+            return Mismatch()
+        case b"A":
+            return Absent()
+        case _:
+            return WrongUserFound()

@@ -1,0 +1,303 @@
+"""Requests as the functions read them, and their replies as records. It mirrors the formats in functions.lua."""
+
+from __future__ import annotations
+
+from struct import Struct, error, pack
+from typing import Any, Final
+
+from holdfast.backends.records import (
+    ANY,
+    BeginRequest,
+    Committed,
+    Delta,
+    Field,
+    Granted,
+    OutcomeLimits,
+    Record,
+    SessionKey,
+    StoredOutcome,
+    Unchanged,
+    Version,
+)
+from holdfast.backends.redis.keys import bytes_text, subject_of, text_bytes
+from holdfast.backends.redis.wire import Arg
+from holdfast.errors import CorruptRecord, FutureFormat, InvalidInput, LimitExceeded
+
+_NARROW: Final = 0xFFFFFFFF
+"""Durations and counters below this go as 4 bytes, others as 8."""
+
+_BYTE: Final = tuple(bytes((n,)) for n in range(256))
+_I4 = Struct("<I").pack
+_I8 = Struct("<Q").pack
+_2I4 = Struct("<II").pack
+_2I8 = Struct("<QQ").pack
+_4I4 = Struct("<IIII").pack
+_4I8 = Struct("<QQQQ").pack
+_H = Struct("<H").pack
+_2H = Struct("<HH").pack
+_LIMITS = Struct("<QII").pack
+_GRANT = Struct("<BQI16sQBQ").unpack
+_COMMITTED = Struct("<BQ16s16sQQQBB").unpack
+_STORED = Struct("<BQ16sQ")
+_COUNTER = Struct("<Q").unpack_from
+_META = Struct("<IBB16s16s17QIIIB")
+_META_FORMAT: Final = 1
+
+# What functions.lua assumes where a commit brings no limits.
+_USUAL_LIMITS: Final = (256, 64, 24 * 3600 * 1000)
+
+
+def ends_of(version: Version) -> bytes:
+    """Eight of the sixteen random bytes of a commit id: enough to tell versions apart, half of them on the wire."""
+    id_ = version.commit_id
+    return id_[:4] + id_[12:]
+
+
+def short(text: bytes) -> bytes:
+    """Text of at most 65535 bytes, behind its length."""
+    try:
+        return _H(len(text)) + text
+    except error:
+        raise LimitExceeded("an id or name is longer than 65535 bytes") from None
+
+
+def _byte_length(data: bytes, what: str) -> bytes:
+    if len(data) > 255:
+        raise LimitExceeded(f"{what} is longer than 255 bytes")
+    return _BYTE[len(data)]
+
+
+# --- requests ------------------------------------------------------------------------------------------------------
+
+
+def pack_begin(request: BeginRequest, age_ms: int, indexed_ms: int, *, with_birth: bool) -> bytes:
+    """The packed argument of `begin`; the input entry is the other one.
+
+    ``with_birth`` can be left out where a copy of the session is known: `begin` asks for it if it needs it after all.
+    """
+    birth = request.birth
+    known = b"" if request.known is None else ends_of(request.known)
+    turn = text_bytes(request.turn_id)
+    ttl, max_age = birth.ttl_ms, birth.max_age_ms
+    wide = max(request.lease_ms, request.place_ms, request.tail, age_ms, ttl, max_age) >= _NARROW
+    flags = (1 if with_birth else 0) | (2 if wide else 0)
+    tail: tuple[bytes, ...] = ()
+    if request.handler:
+        flags |= 4
+        tail = (short(text_bytes(request.handler)),)
+    if birth.user:
+        flags |= 8
+        tail = (*tail, short(text_bytes(birth.user)), _I8(indexed_ms))
+    token, fingerprint = request.token, request.fingerprint
+    return b"".join(
+        (
+            _BYTE[flags],
+            _byte_length(token, "a token"),
+            token,
+            _BYTE[len(known)],
+            known,
+            _byte_length(fingerprint, "a fingerprint"),
+            fingerprint,
+            short(turn),
+            (_4I8 if wide else _4I4)(request.lease_ms, request.place_ms, request.tail, age_ms),
+            ((_2I8 if wide else _2I4)(ttl, max_age) if with_birth else b""),
+            *tail,
+        )
+    )
+
+
+class CommitPacker:
+    """Packs commits under one setting of limits."""
+
+    def __init__(self, limits: OutcomeLimits) -> None:
+        usual = (limits.turns, limits.updates, limits.age_ms) == _USUAL_LIMITS
+        self._limits = b"" if usual else _LIMITS(limits.age_ms, limits.turns, limits.updates)
+
+    def pack(self, delta: Delta, indexed_ms: int, *, whole_id: bool) -> list[Arg]:
+        """The arguments of `commit`. ``whole_id`` sends the turn id too, not only its end: for a repeated or late commit."""
+        fence = delta.fence
+        turn = text_bytes(delta.turn_id) if fence else b""
+        wide, counters = _counters(delta)
+        flags = (1 if delta.strict else 0) | (4 if wide else 0)
+        base = b"\0" * 8
+        if delta.base is not None:
+            flags |= 2
+            base = ends_of(delta.base)
+        number, two = (_I8, _2I8) if wide else (_I4, _2I4)
+        parts: list[bytes] = []
+        if delta.ttl_ms is not None:
+            flags |= 8
+            parts.append(number(delta.ttl_ms))
+        if not fence:
+            flags |= 16
+            parts.append(two(delta.birth.ttl_ms, delta.birth.max_age_ms))
+        if delta.birth.user:
+            flags |= 32
+            parts += (short(text_bytes(delta.birth.user)), _I8(indexed_ms))
+        if whole_id:
+            flags |= 64
+            parts.append(short(turn))
+        if self._limits:
+            flags |= 128
+            parts.append(self._limits)
+        if delta.existence != "may":
+            flags |= 256 if delta.existence == "must" else 512
+        if len(delta.commit_id) != 16:
+            raise InvalidInput("a commit id has 16 bytes")
+        tag = turn[-8:]
+        incarnation = delta.incarnation[:4] if fence else delta.incarnation
+        sets: list[Arg] = []
+        dels: list[Arg] = []
+        for name, value, _ in delta.changes:
+            if value is None:
+                dels.append("=" + name)
+            else:
+                sets += ("=" + name, value)
+        head = b"".join(
+            (
+                _H(flags),
+                delta.commit_id,
+                _I8(fence),
+                _H(len(turn)),
+                _BYTE[len(tag)],
+                tag,
+                _BYTE[len(incarnation)],
+                incarnation,
+                base,
+                _2H(len(sets) >> 1, len(dels)),
+                *parts,
+                counters,
+                delta.outcome,
+            )
+        )
+        return [head, *delta.appends, *sets, *dels]
+
+
+def _counters(delta: Delta) -> tuple[bool, bytes]:
+    """Are 8-byte numbers needed? And the counters of the changed fields: those of values first, then of removals."""
+    changes = delta.changes
+    if len(changes) > 0xFFFF:
+        raise LimitExceeded("one commit changes more than 65535 fields")
+    birth = delta.birth
+    longest = max(delta.ttl_ms or 0, birth.ttl_ms, birth.max_age_ms)
+    if not changes:
+        return longest >= _NARROW, b""
+    counters = [c.counter for c in changes if c.value is not None] + [c.counter for c in changes if c.value is None]
+    wide = longest >= _NARROW or max(counters) >= _NARROW
+    any_ = 0xFFFFFFFFFFFFFFFF if wide else _NARROW
+    return wide, pack(f"<{len(counters)}{'Q' if wide else 'I'}", *[any_ if c == ANY else c for c in counters])
+
+
+# --- replies -------------------------------------------------------------------------------------------------------
+
+
+class Meta:
+    """What listings and loads need of a session's head."""
+
+    __slots__ = ("commit_id", "counter", "created", "expires", "hold", "incarnation", "total", "ttl", "used", "user")
+
+    def __init__(self, data: bytes, subject: str = "") -> None:
+        if len(data) > 5 and data[4] != _META_FORMAT:
+            raise FutureFormat(f"{subject}: written in a format that this release does not know; upgrade this node")
+        try:
+            head = _META.unpack_from(data)
+            token_length = head[25]
+            at = _META.size + token_length
+            user_length = int.from_bytes(data[at : at + 2], "little")
+            self.user = bytes_text(data[at + 2 : at + 2 + user_length])
+        except (error, UnicodeDecodeError):
+            raise damaged(subject, "its head") from None
+        if head[0] != len(data):
+            raise damaged(subject, "its head")
+        self.incarnation: bytes = head[3]
+        self.commit_id: bytes = head[4]
+        self.counter: int = head[5]
+        self.created: int = head[6]
+        self.ttl: int = head[7]
+        self.expires: int = head[9]
+        self.hold: int = head[10]
+        self.used: int = head[11]
+        self.total: int = head[19]
+
+    def visible(self, now: int) -> bool:
+        """Committed at least once, and not over at ``now``."""
+        return self.counter > 0 and (self.expires == 0 or now < self.expires or now < self.hold)
+
+
+def damaged(subject: str, what: str) -> CorruptRecord:
+    """The error for a record of which ``what`` is wrong."""
+    return CorruptRecord(
+        f"{subject}: the stored record is damaged ({what}); restore it from a backup, or delete it".removeprefix(": ")
+    )
+
+
+def read_record(fields: list[bytes], tail: list[bytes], subject: str, meta: Meta | None = None) -> Record:
+    """A record from HGETALL's flat list and the tail of the log."""
+    state: dict[str, Field] = {}
+    found = meta
+    try:
+        for at in range(0, len(fields), 2):
+            name = fields[at]
+            if name[0] == 61:  # "="
+                value = fields[at + 1]
+                state[name[1:].decode()] = Field(value[8:], _COUNTER(value)[0])
+            elif name == b"m" and found is None:
+                found = Meta(fields[at + 1], subject)
+    except (error, IndexError, UnicodeDecodeError):
+        raise damaged(subject, "a state field") from None
+    if found is None:
+        raise damaged(subject, "it has no head")
+    return Record(
+        incarnation=found.incarnation,
+        version=Version(found.counter, found.commit_id),
+        user=found.user,
+        created_ms=found.created,
+        expires_ms=found.expires,
+        ttl_ms=found.ttl,
+        fields=state,
+        tail=tail,
+        total=found.total,
+    )
+
+
+def read_granted(reply: Any, key: SessionKey) -> Granted:
+    """The reply of a granted begin: one packed string, or that with fields, tail, journal and input behind it."""
+    if reply.__class__ is bytes:
+        _, fence, attempt, incarnation, now, has, expires = _GRANT(reply)
+        return Granted(fence, attempt, incarnation, now, None if has == 0 else Unchanged(expires), [])
+    head, fields, tail, steps, entry = reply
+    _, fence, attempt, incarnation, now, has, expires = _GRANT(head)
+    record: Record | Unchanged | None = None
+    if has == 1:
+        record = Unchanged(expires)
+    elif has == 2:
+        record = read_record(fields, tail, subject_of(key))
+    return Granted(fence, attempt, incarnation, now, record, _steps(steps or []), entry or b"")
+
+
+def pack_step(name: str, value: bytes) -> bytes:
+    """One entry of a journal."""
+    return short(text_bytes(name)) + value
+
+
+def _steps(entries: list[bytes]) -> list[tuple[str, bytes]]:
+    """A journal in the order of the first writes; a name that was written again has its last value."""
+    steps: dict[str, bytes] = {}
+    for entry in entries:
+        end = 2 + int.from_bytes(entry[:2], "little")
+        steps[bytes_text(entry[2:end])] = entry[end:]
+    return list(steps.items())
+
+
+def read_committed(reply: bytes) -> tuple[Committed, bool]:
+    """The reply of an applied commit, and whether the user's index wants renewing."""
+    _, counter, commit_id, incarnation, start, expires, now, on_base, unindexed = _COMMITTED(reply)
+    version = Version(counter, commit_id)
+    return Committed(version, incarnation, start, expires, now, on_base == 1), unindexed == 1
+
+
+def read_stored(reply: list[Any]) -> StoredOutcome:
+    """A stored outcome with its log entries."""
+    head, entries = reply
+    _, counter, commit_id, start = _STORED.unpack_from(head)
+    return StoredOutcome(head[_STORED.size :], Version(counter, commit_id), start, entries)

@@ -1,0 +1,139 @@
+"""Hints from Redis: one connection that subscribes on demand. Hints may be lost; whoever waits for one polls as well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from holdfast.backends.redis.keys import text_bytes
+from holdfast.backends.redis.lane import Address
+from holdfast.errors import StoreClosed
+
+_BACK_OFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_IDLE_S: Final = 15.0
+"""After this long without a message the connection is tried with a PING."""
+_MAX_HINTS: Final = 1000
+"""Hints that nobody has taken yet; more are dropped."""
+
+
+class Watching:
+    """The hints of one session, for one caller."""
+
+    def __init__(self) -> None:
+        self.hints: asyncio.Queue[bytes] = asyncio.Queue(_MAX_HINTS)
+
+    async def wait(self, timeout: float) -> bytes | None:
+        """See `holdfast.backends.contract.Watch.wait`."""
+        if not self.hints.empty():
+            return self.hints.get_nowait()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self.hints.get()
+        except TimeoutError:
+            return None
+
+
+class Subscriber:
+    """Keeps the subscriptions that are wanted on a connection of their own, and restores them after it is lost."""
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        self._address = address
+        self._timeout = timeout
+        self._wanted: dict[bytes, set[Watching]] = {}
+        self._confirmed: dict[bytes, asyncio.Event] = {}
+        self._connection: AbstractConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def watch(self, channel: str) -> AsyncIterator[Watching]:
+        """Subscribes for the length of the context. Waits a moment for the subscription; without it there are no hints."""
+        if self._closed:
+            raise StoreClosed("this Redis store is closed")
+        name = text_bytes(channel)
+        watching = Watching()
+        first = name not in self._wanted
+        self._wanted.setdefault(name, set()).add(watching)
+        confirmed = self._confirmed.setdefault(name, asyncio.Event())
+        try:
+            if self._task is None:
+                self._task = asyncio.create_task(self._run(), name="holdfast-redis-hints")
+            elif first:
+                await self._say("SUBSCRIBE", name)
+            with suppress(TimeoutError):  # hints are lossy: the caller polls
+                async with asyncio.timeout(self._timeout):
+                    await confirmed.wait()
+            yield watching
+        finally:
+            await self._forget(name, watching)
+
+    async def _forget(self, name: bytes, watching: Watching) -> None:
+        watchers = self._wanted.get(name, set())
+        watchers.discard(watching)
+        if not watchers:
+            self._wanted.pop(name, None)
+            self._confirmed.pop(name, None)
+            await self._say("UNSUBSCRIBE", name)
+
+    async def _say(self, *args: str | bytes) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        with suppress(RedisError, OSError):  # the reading side notices the loss and subscribes anew
+            await connection.send_command(*args)
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._closed:
+            connection = self._address.connection(self._timeout)
+            try:
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
+                self._connection = connection
+                if self._wanted:
+                    await connection.send_command("SUBSCRIBE", *self._wanted)
+                failures = 0
+                await self._listen(connection)
+            except (RedisError, OSError, TimeoutError):
+                failures += 1
+            finally:
+                self._connection = None
+                for event in self._confirmed.values():
+                    event.clear()
+                await connection.disconnect(nowait=True)
+            await asyncio.sleep(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+
+    async def _listen(self, connection: AbstractConnection) -> None:
+        asked = False
+        while True:
+            try:
+                message = await connection.read_response(timeout=_IDLE_S, disconnect_on_error=False, push_request=True)
+            except RedisTimeout:
+                if asked:
+                    raise
+                asked = True
+                await connection.send_command("PING", check_health=False)
+                continue
+            asked = False
+            if not isinstance(message, list) or len(message) < 3:
+                continue
+            kind, name, data = message
+            if kind == b"message":
+                for watching in self._wanted.get(name, ()):
+                    if not watching.hints.full():
+                        watching.hints.put_nowait(data)
+            elif kind == b"subscribe" and name in self._confirmed:
+                self._confirmed[name].set()
+
+    async def close(self) -> None:
+        """Ends the subscriptions; watchers get no more hints."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None

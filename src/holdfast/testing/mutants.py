@@ -1,0 +1,164 @@
+"""Seeded mutants: backends broken on purpose, one promise each, to show that a suite would notice.
+
+A suite that does not go red on each of them cannot be trusted on the real thing. The mutants break the plain functions of
+`holdfast.backends.rules`, which every backend written in Python uses, or methods of `MemoryBackend`::
+
+    with MUTANTS["no-fence"].apply():
+        failures = await run_suite(make_memory_backend, clock, first_failure=True)
+    assert failures
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from holdfast.backends import rules
+from holdfast.backends.records import NEVER, Conflict
+from holdfast.testing.mutant_patches import (
+    Apply,
+    after,
+    any_life,
+    any_token,
+    applying,
+    blind_to_existence,
+    drop_input,
+    drop_merged,
+    fences_restart,
+    half_commit,
+    hold_for_ever,
+    journal_left,
+    journal_lost,
+    keep_stamps,
+    late_seen_check,
+    method,
+    no_fence_in_commit,
+    no_fence_in_journal,
+    not_slid,
+    on_any_counter,
+    one_ring,
+    overslept_is_fenced,
+    removals_ignored,
+    resolve_fences_anybody,
+    resolve_reads_only,
+    rule,
+    within,
+    without_field_counters,
+)
+
+
+class Mutant(NamedTuple):
+    """One way of being wrong.
+
+    Attributes:
+        name: short, unique.
+        sentence: what the broken backend does.
+        apply: a context manager; inside it, the backend is broken.
+    """
+
+    name: str
+    sentence: str
+    apply: Apply
+
+
+MUTANTS: Final[dict[str, Mutant]] = {}
+"""All mutants, by name."""
+
+
+def _add(name: str, sentence: str, apply: Apply) -> None:
+    MUTANTS[name] = Mutant(name, sentence, apply)
+
+
+_add("no-fence", "A commit is not checked against the highest fence.", no_fence_in_commit)
+_add("no-fence-in-journal", "An overtaken holder may journal and renew.", no_fence_in_journal)
+_add("strict-lease", "A holder that overslept but was not overtaken is turned away.", overslept_is_fenced)
+_add(
+    "lease-never-runs-out",
+    "The lease of a dead holder blocks its session for ever.",
+    rule("leased_to_another", lambda head, turn_id, now: head.running not in ("", turn_id)),
+)
+_add(
+    "own-lease-never-runs-out",
+    "A dead runner's turn is reported as running for ever.",
+    rule("leased_to", lambda head, turn_id, now: head.running == turn_id),
+)
+_add(
+    "no-lease",
+    "A session is granted to a second turn while the first one runs.",
+    rule("leased_to_another", lambda head, turn_id, now: False),
+)
+_add(
+    "dead-place-stalls",
+    "A queued caller that went away holds up all behind it.",
+    rule("ahead_of", lambda order, others, now: sum(1 for o in others if o.order < order and o.place_ms)),
+)
+_add(
+    "queue-order-lost",
+    "A free session goes to whoever asks first, not to the next in line.",
+    rule("ahead_of", lambda order, others, now: 0),
+)
+_add("not-renewed", "Renewing a lease does nothing.", rule("extend", lambda head, mine, lease_ms, now: None))
+_add("fences-restart", "Fences start again with each life of a session.", fences_restart)
+_add("no-base-check", "A commit is applied whatever its base.", rule("base_refusal", lambda *_: None))
+_add(
+    "no-field-counter",
+    "A field that both sides changed is overwritten.",
+    rule("base_refusal", without_field_counters),
+)
+_add("base-by-counter", "A base is compared by its counter, so that a fork passes.", rule("on_base", on_any_counter))
+_add(
+    "every-base-conflicts",
+    "Changes of different fields do not merge.",
+    rule("base_refusal", lambda head, delta, _: None if rules.on_base(head, delta) else Conflict()),
+)
+_add("no-seen-check", "A repeated commit is not recognised.", within("commit", "_outcome", lambda *_: None))
+_add("base-before-seen", "A repeat whose base is stale by now is a conflict.", late_seen_check)
+_add("no-incarnation", "A commit of a former life is written into the next one.", rule("life_refusal", any_life))
+_add("no-user-check", "Anybody may read and write anybody's session.", rule("users_differ", lambda head, asked: False))
+_add("creation-overwrites", "existence='new' is applied to a living session.", blind_to_existence)
+_add("half-commit", "The log is written, the outcome is not.", half_commit)
+_add("merge-drops-appends", "Entries appended on an older base are lost.", applying(drop_merged))
+_add("input-lost", "A turn's accepted input does not enter the log.", applying(drop_input))
+_add("stamp-kept", "A changed field keeps its old counter, so that the next stale write passes.", applying(keep_stamps))
+_add("removal-ignored", "A removed field stays.", applying(removals_ignored))
+_add("no-outcome-check", "A finished turn is run again.", within("begin", "_outcome", lambda *_: None))
+_add(
+    "no-fingerprint",
+    "Another input under the same turn id is taken for a repeat.",
+    rule("same_input", lambda *_: True),
+)
+_add("journal-lost", "The journal is not kept over attempts.", journal_lost)
+_add("journal-left", "The journal outlives its turn's commit.", journal_left)
+_add("no-token", "A runner that was overtaken lets go of its successor's lease.", any_token)
+_add("never-expires", "Expiry is noted and never enforced.", rule("ends_ms", lambda head: NEVER))
+_add("not-slid", "A commit does not renew the expiry.", not_slid)
+_add(
+    "max-age-ignored",
+    "A session in use lives on past max_age.",
+    rule("slid", lambda now, created, ttl, max_age: now + ttl if ttl else NEVER),
+)
+_add(
+    "a-moment-early",
+    "A session ends a millisecond before its time.",
+    rule("alive", lambda head, now: rules.ends_ms(head) == NEVER or now + 1 < rules.ends_ms(head)),
+)
+_add(
+    "a-moment-late",
+    "A session is still shown in the millisecond in which it expires.",
+    rule("alive", lambda head, now: rules.ends_ms(head) == NEVER or now <= rules.ends_ms(head)),
+)
+_add("no-hold", "A pending turn does not keep its session alive.", rule("hold", lambda head, until: None))
+_add("hold-stays", "A session outlives its last pending turn.", after("advance", hold_for_ever))
+_add(
+    "begun-shows",
+    "A session shows itself before its first commit.",
+    rule("visible", lambda h, now: rules.alive(h, now)),
+)
+_add("resolve-does-not-fence", "A turn resolved as rejected may still commit.", resolve_reads_only)
+_add("resolve-does-not-mark", "An update resolved as rejected may still apply.", method("_reject", lambda *_: None))
+_add("resolve-fences-anybody", "Settling an old commit takes the turn from its new holder.", resolve_fences_anybody)
+_add(
+    "resolve-guesses",
+    "An outcome that was dropped is reported as rejected.",
+    rule("may_be_dropped", lambda *_: False),
+)
+_add("one-ring", "Updates push out the outcomes of turns.", one_ring)
