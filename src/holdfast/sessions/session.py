@@ -51,6 +51,7 @@ class Session:
         messages: the loaded tail of the log, oldest first.
         total: how many messages the log has.
         version: what the store checks at commit; None where nothing was committed yet.
+        ttl: its sliding time to live in seconds; None is without.
         created_at, expires_at: seconds since the epoch by the store's clock; ``expires_at`` None is never.
     """
 
@@ -63,6 +64,7 @@ class Session:
         "state",
         "tenant",
         "total",
+        "ttl",
         "user",
         "version",
     )
@@ -77,10 +79,12 @@ class Session:
         self.total = 0
         self.created_at: float | None = None
         self.expires_at: float | None = None
+        self.ttl: float | None = None
         if record is not None:
             self.version = record.version
             self.incarnation = record.incarnation
             self.user = record.user
+            self.ttl = record.ttl_ms / 1000 if record.ttl_ms else None
             self.total = record.total
             self.created_at = record.created_ms / 1000
             self.expires_at = record.expires_ms / 1000 if record.expires_ms else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from holdfast.backends.contract import Backend
 from holdfast.backends.records import Conflict, Fenced, Granted
@@ -33,6 +33,11 @@ class TurnStore(SessionStore):
         self.leases = LeaseKeeper(backend, settings.lease_ms)
         self.handlers = Handlers()
         self._background: set[asyncio.Task[None]] = set()
+
+    def for_tenant(self, tenant: str) -> Self:
+        other = super().for_tenant(tenant)
+        other.leases, other.handlers, other._background = self.leases, self.handlers, self._background
+        return other
 
     def handler(self, name: str) -> Callable[[H], H]:
         """Decorator: registers a handler by name, so that another node can take its turns over."""

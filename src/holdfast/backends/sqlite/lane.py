@@ -118,7 +118,9 @@ class Lane:
 
     def must_be_open(self) -> None:
         if os.getpid() != self._pid:
-            raise StoreUnavailable("this store was opened before a fork: open another one in the child process")
+            raise StoreUnavailable(
+                "this store was opened before a fork, which SQLite does not survive: close it before forking, open it afterwards"
+            )
         if self.closing:
             raise self._closed()
 

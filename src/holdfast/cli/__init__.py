@@ -1,0 +1,1 @@
+"""The command line: ``holdfast sessions ...`` and ``holdfast store check``. It needs ``pip install 'holdfast[cli]'``."""

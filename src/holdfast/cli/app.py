@@ -1,0 +1,97 @@
+"""The commands put together, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from holdfast import __version__
+from holdfast.cli import checking, exporting, importing, sessions
+from holdfast.cli.output import clean
+from holdfast.errors import ConfigError, HoldfastError
+
+_UsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]  # typer brings click with it, or under another name
+
+app = typer.Typer(
+    name="holdfast",
+    help="Look after Holdfast's sessions and the stores that keep them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_sessions = typer.Typer(name="sessions", help="List, show, delete, export and import sessions.", no_args_is_help=True)
+_sessions.command("ls")(sessions.ls)
+_sessions.command("show")(sessions.show)
+_sessions.command("rm")(sessions.rm)
+_sessions.command("export")(exporting.export)
+_sessions.command("import")(importing.import_)
+_store = typer.Typer(name="store", help="Check a store.", no_args_is_help=True)
+_store.command("check")(checking.check)
+app.add_typer(_sessions)
+app.add_typer(_store)
+
+
+@_store.callback()
+def _store_root() -> None:
+    """Check a store."""  # a group, though it has one command so far
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"holdfast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+def run(args: Sequence[str]) -> int:
+    """One command; returns the exit code. Errors are one line (with ``--json`` one JSON object) on stderr."""
+    given = list(args)
+    flags = given[: given.index("--")] if "--" in given else given
+    try:
+        code = app(given, standalone_mode=False, prog_name="holdfast")
+        sys.stdout.flush()
+    except BrokenPipeError:  # holdfast ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (typer.Abort, KeyboardInterrupt):
+        return _failed("interrupted", "Interrupted", 130, flags)
+    except _UsageError as error:
+        return _misused(error, flags)
+    except HoldfastError as error:
+        if "--debug" in flags:
+            traceback.print_exc()
+        code = 2 if isinstance(error, ConfigError | checking.Unreachable) else 1
+        return _failed(str(error), type(error).__name__, code, flags)
+    except OSError as error:
+        if "--debug" in flags:
+            traceback.print_exc()
+        return _failed(str(error), type(error).__name__, 1, flags)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(message: str, kind: str, code: int, flags: Sequence[str]) -> int:
+    if "--json" in flags:
+        print(json.dumps({"error": kind, "message": message}, ensure_ascii=False), file=sys.stderr)
+    else:
+        print(f"holdfast: {clean(message, one_line=True)}", file=sys.stderr)
+    return code
+
+
+def _misused(error: Exception, flags: Sequence[str]) -> int:
+    if "--json" in flags:
+        message = getattr(error, "format_message", error.__str__)()
+        return _failed(f"{message} See --help.", "UsageError", 2, flags)
+    error.show(file=sys.stderr)  # type: ignore[attr-defined]  # click's
+    return 2
