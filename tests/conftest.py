@@ -101,7 +101,10 @@ class Interposed:
     """
 
     CALLS: Final = frozenset(
-        "load commit delete read_log scan by_user begin record renew release resolve overdue publish check".split()
+        [
+            *("load", "commit", "delete", "read_log", "scan", "by_user", "begin", "record"),
+            *("renew", "release", "resolve", "overdue", "publish", "check"),
+        ]
     )
 
     def __init__(self, inner: Backend, *, closes: bool = True, pauses: int = 0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, defaultdict
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,7 +82,9 @@ def test_tuples_come_back_as_lists_and_subclasses_as_what_they_are() -> None:
     class Size(enum.IntEnum):
         L = 3
 
-    stored = codec.encode({"t": (1, (2,)), "e": Color.RED, "i": Size.L, "o": OrderedDict(a=1), "d": defaultdict(int, b=2)})
+    stored = codec.encode(
+        {"t": (1, (2,)), "e": Color.RED, "i": Size.L, "o": OrderedDict(a=1), "d": defaultdict(int, b=2)}
+    )
     back = codec.decode(stored)
     assert back == {"t": [1, [2]], "e": "red", "i": 3, "o": {"a": 1}, "d": {"b": 2}}
     assert [type(back[name]) for name in "eio"] == [str, int, dict]
@@ -184,24 +188,20 @@ def test_a_truncated_compressed_value_is_an_error(cut: int) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_value_or_a_typed_error(noise: bytes) -> None:
     for stored in (noise, b"\x10\x00" + noise, b"\x11\x00" + noise):
-        try:
+        with suppress(CorruptRecord, FutureFormat):
             codec.decode(stored)
-        except (CorruptRecord, FutureFormat):
-            pass
 
 
 @given(values, st.data())
 def test_a_flipped_bit_is_a_value_or_a_typed_error(value: Any, data: st.DataObject) -> None:
     stored = bytearray(codec.encode(value))
     stored[data.draw(st.integers(0, len(stored) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    try:
+    with suppress(CorruptRecord, FutureFormat):
         codec.decode(bytes(stored))
-    except (CorruptRecord, FutureFormat):
-        pass
 
 
 def test_a_decompression_bomb_is_refused_without_being_unpacked() -> None:
-    bomb = b"\x11\x00" + frame.zstd.compress(bytes(200_000_000), 3)
+    bomb = b"\x11\x00" + zstd.compress(bytes(200_000_000), 3)
     assert len(bomb) < 50_000
     with pytest.raises(CorruptRecord, match="decompressed"):
         codec.decode(bomb)

@@ -20,7 +20,8 @@ async def test_the_last_page_is_the_default(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "limit", "first", "count"), [(0, 10, 0, 10), (245, 10, 245, 5), (250, 10, 0, 0), (999, 1, 0, 0), (-5, 3, 0, 3)]
+    ("start", "limit", "first", "count"),
+    [(0, 10, 0, 10), (245, 10, 245, 5), (250, 10, 0, 0), (999, 1, 0, 0), (-5, 3, 0, 3)],
 )
 async def test_any_page(store: Store, start: int, limit: int, first: int, count: int) -> None:
     await filled(store, 250)

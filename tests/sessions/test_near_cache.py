@@ -13,10 +13,14 @@ from holdfast.backends.records import Birth, Committed, Delta, Field, Record, Se
 from holdfast.sessions.near_cache import NearCache, advanced
 
 
-def record(counter: int = 1, *, life: bytes = b"life", entries: int = 0, total: int | None = None, size: int = 10) -> Record:
+def record(
+    counter: int = 1, *, life: bytes = b"life", entries: int = 0, total: int | None = None, size: int = 10
+) -> Record:
     tail = [b"x" * size] * entries
     version = Version(counter, counter.to_bytes(16))
-    return Record(life, version, "", 0, 0, 0, {"a": Field(b"v" * size, counter)}, tail, entries if total is None else total)
+    return Record(
+        life, version, "", 0, 0, 0, {"a": Field(b"v" * size, counter)}, tail, entries if total is None else total
+    )
 
 
 def key(number: int = 1) -> SessionKey:

@@ -115,9 +115,7 @@ async def test_create_meets_a_living_session(store: Store) -> None:
 
 async def test_of_many_that_create_one_id_one_wins(nodes: Nodes) -> None:
     stores = [await nodes.open() for _ in range(3)]
-    results = await asyncio.gather(
-        *[stores[n % 3].create("s", {"by": n}) for n in range(12)], return_exceptions=True
-    )
+    results = await asyncio.gather(*[stores[n % 3].create("s", {"by": n}) for n in range(12)], return_exceptions=True)
     won = [result for result in results if not isinstance(result, BaseException)]
     assert len(won) == 1
     assert all(isinstance(result, SessionExists) for result in results if isinstance(result, BaseException))
@@ -194,14 +192,15 @@ async def test_sessions_of_another_user_are_out_of_reach(nodes: Nodes) -> None:
     await store.create("s", {"card": 1}, user="alice")
     seen: list[Any] = []
     for node in (store, other, store):
-        for call in (
+        calls: list[Any] = [
             lambda node=node: node.update("s", lambda state: seen.append(dict(state)), user="mallory"),
             lambda node=node: node.get("s", user="mallory"),
             lambda node=node: node.load("s", user="mallory"),
             lambda node=node: node.set("s", {}, user="mallory"),
             lambda node=node: node.update("s", {"card": 2}, user="mallory"),
             lambda node=node: node.run_turn("s", lambda turn: seen.append(turn), input="x", user="mallory"),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(WrongUser):
                 await call()
     assert seen == [], "a function of one user was shown another user's state"
@@ -241,7 +240,12 @@ async def test_a_closed_store_says_so(nodes: Nodes) -> None:
     await store.set("s", {"a": 1})
     await store.close()
     await store.close()
-    for call in (lambda: store.get("s"), lambda: store.set("s", {}), lambda: store.run_turn("s", lambda turn: None)):
+    calls: list[Any] = [
+        lambda: store.get("s"),
+        lambda: store.set("s", {}),
+        lambda: store.run_turn("s", lambda turn: None),
+    ]
+    for call in calls:
         with pytest.raises(StoreClosed):
             await call()
 

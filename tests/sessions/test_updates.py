@@ -56,7 +56,9 @@ async def test_a_function_that_only_reads_a_key_may_decide_on_an_old_value_unles
 
 async def test_removal_and_append_in_one_step(store: Store) -> None:
     await store.set("s", {"a": 1, "b": 2})
-    version = await store.update("s", {"c": 3}, remove=["a", "missing"], append=[Message.user("x"), Message.assistant("y")])
+    version = await store.update(
+        "s", {"c": 3}, remove=["a", "missing"], append=[Message.user("x"), Message.assistant("y")]
+    )
     assert await store.get("s") == {"b": 2, "c": 3}
     assert version.counter == 2
     await store.update("s", lambda state: None, remove=["b"])

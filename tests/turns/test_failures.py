@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from conftest import Nodes
+from conftest import Nodes, eventually
 from holdfast import Store, Turn
 from holdfast.errors import OutcomeUnknown, StoreUnavailable, TurnFailed
 
@@ -70,9 +70,7 @@ async def test_attempts_that_died_without_a_word_count_too(nodes: Nodes) -> None
         between.before["release"] = silent
         task = asyncio.create_task(store.run_turn("s", dies, input="x", turn_id="t"))
         seen = calls
-        async with asyncio.timeout(5):
-            while calls == seen:
-                await asyncio.sleep(0.005)
+        await eventually(lambda seen=seen: calls > seen)  # type: ignore[misc]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     between.before.clear()
@@ -175,6 +173,8 @@ async def test_accepted_or_not_is_said(memory_nodes: Nodes) -> None:
 async def test_turns_of_a_failing_handler_do_not_disturb_their_neighbours(store: Store) -> None:
     good = [store.run_turn("s", lambda turn: turn.reply("ok"), input=str(n)) for n in range(5)]
     bad = [store.run_turn("s", broken, input=f"bad {n}") for n in range(5)]
-    results = await asyncio.gather(*[call for pair in zip(good, bad, strict=True) for call in pair], return_exceptions=True)
+    results = await asyncio.gather(
+        *[call for pair in zip(good, bad, strict=True) for call in pair], return_exceptions=True
+    )
     assert sum(isinstance(result, RuntimeError) for result in results) == 5
     assert (await store.read_log("s")).total == 10

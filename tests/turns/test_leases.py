@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from conftest import Nodes, eventually
 from holdfast import Store, Turn
-from holdfast.backends.records import Fenced, Granted
+from holdfast.backends.records import Granted
 from holdfast.errors import SessionGone, StoreUnavailable, TurnOvertaken
 from holdfast.testing.calls import asking
 
@@ -40,12 +41,14 @@ async def test_short_turns_cost_no_renewal(memory_nodes: Nodes) -> None:
     assert between.calls["release"] == between.calls["load"] == 0
 
 
-async def overtake(store: Store, session_id: str, turn_id: str) -> Granted:
-    """Takes the turn from its holder as another node's recovery would, once the lease has run out."""
+async def overtake(store: Store, session_id: str, turn_id: str) -> bytes:
+    """Takes the turn from its holder as another node's recovery would, once the lease has run out; the new token."""
+    request = asking(turn_id, takeover=True)
     while True:
-        reply = await store.backend.begin(store.key(session_id), asking(turn_id, takeover=True))
+        reply = await store.backend.begin(store.key(session_id), request)
         if isinstance(reply, Granted):
-            return reply
+            assert reply.steps == [] or reply.steps[0][0] == "effect"
+            return request.token
         await asyncio.sleep(0.02)
 
 
@@ -116,16 +119,16 @@ async def test_an_overtaken_handler_that_is_not_told_is_fenced(nodes: Nodes, wha
 
     task = asyncio.create_task(first.run_turn("s", slow, input="x", turn_id="t"))
     await started.wait()
-    taken = await overtake(second, "s", "t")
+    token = await overtake(second, "s", "t")
     go.set()
     await asyncio.sleep(0.1)
     assert not await second.exists("s"), "the overtaken holder wrote"
     assert "went on" not in calls
-    assert taken.steps == []
-    key = second.key("s")
-    again = await second.backend.renew(key, "t", fence=taken.fence, lease_ms=500)
-    assert not isinstance(again, Fenced), "the overtaker lost its turn to the overtaken"
-    await second.backend.release(key, "t", token=b"", withdraw=False)
+    again = await second.backend.begin(
+        second.key("s"), msgspec.structs.replace(asking("t", takeover=True), token=token)
+    )
+    assert isinstance(again, Granted), "the overtaker lost its turn to the overtaken"
+    assert (again.steps, again.attempt) == ([], 2)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -170,10 +173,8 @@ async def test_a_turn_that_lost_its_lease_runs_again_where_nobody_finished_it(no
 
     task = asyncio.create_task(first.run_turn("s", handler, input="x", turn_id="t"))
     await eventually(lambda: effects == [1])
-    token = asking("t", takeover=True)
-    while not isinstance(await second.backend.begin(second.key("s"), token), Granted):
-        await asyncio.sleep(0.02)
-    await second.backend.release(second.key("s"), "t", token=token.token, withdraw=False)
+    token = await overtake(second, "s", "t")
+    await second.backend.release(second.key("s"), "t", token=token, withdraw=False)
     block.set()
     async with asyncio.timeout(10):
         outcome = await task

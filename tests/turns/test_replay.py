@@ -133,9 +133,7 @@ async def test_the_same_id_with_another_input_is_refused_while_it_runs(nodes: No
 )
 async def test_the_same_input_is_the_same_whatever_its_time_and_order_of_keys(store: Store, message: Message) -> None:
     await store.run_turn("s", answer, input=message, turn_id="t")
-    turned = Message(
-        message.role, message.content, metadata=dict(reversed(message.metadata.items())), created_at=99.0
-    )
+    turned = Message(message.role, message.content, metadata=dict(reversed(message.metadata.items())), created_at=99.0)
     assert (await store.run_turn("s", never, input=turned, turn_id="t")).replayed
 
 

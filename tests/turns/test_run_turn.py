@@ -48,7 +48,9 @@ async def test_the_handler_sees_what_was_before_and_not_its_own_input(store: Sto
 
     async def look(turn: Turn) -> None:
         assert turn.input is not None
-        seen.append(([m.content for m in turn.messages], turn.text, turn.input.role, turn.attempt, turn.id, turn.session.total))
+        seen.append(
+            ([m.content for m in turn.messages], turn.text, turn.input.role, turn.attempt, turn.id, turn.session.total)
+        )
 
     await store.run_turn("s", answer, input="a")
     await store.run_turn("s", look, input="b", turn_id="t")

@@ -65,7 +65,8 @@ class _Life(msgspec.Struct):
     pending: dict[str, Pending] = {}
     journal: dict[str, dict[str, bytes]] = {}
     outcomes: dict[str | bytes, _Outcome] = {}
-    """In the order in which they were stored; turns under text, updates under bytes."""
+    update_outcomes: dict[str | bytes, _Outcome] = {}
+    """Both in the order in which they were stored: a ring of turns, and one of updates."""
     used_ms: int = 0
     """When it was last committed to."""
 
@@ -382,16 +383,16 @@ class MemoryBackend:
         )
 
     def _outcome(self, life: _Life, op: str | bytes, now: int) -> _Outcome | None:
-        found = life.outcomes.get(op)
+        found = (life.outcomes if isinstance(op, str) else life.update_outcomes).get(op)
         return found if found is not None and now - found.stored_ms < self._limits.age_ms else None
 
     def _store(self, life: _Life, op: str | bytes, outcome: _Outcome, now: int) -> None:
-        life.outcomes.pop(op, None)
-        life.outcomes[op] = outcome
-        kind = type(op)
-        ring = [known for known in life.outcomes if type(known) is kind]
-        if len(ring) > (self._limits.turns if kind is str else self._limits.updates):
-            life.head.dropped_ms = max(life.head.dropped_ms, life.outcomes.pop(ring[0]).stored_ms)
+        ring = life.outcomes if isinstance(op, str) else life.update_outcomes
+        ring.pop(op, None)
+        ring[op] = outcome
+        if len(ring) > (self._limits.turns if isinstance(op, str) else self._limits.updates):
+            dropped = ring.pop(next(iter(ring)))
+            life.head.dropped_ms = max(life.head.dropped_ms, dropped.stored_ms)
 
     def _stored(self, life: _Life, found: _Outcome) -> StoredOutcome:
         entries = life.log[found.start : found.start + found.count]

@@ -38,7 +38,7 @@ class Messages(Sequence[Message]):
 
     def _all(self) -> list[Message]:
         if self._decoded is None:
-            self._decoded = [self._codec.decode(entry) for entry in self._entries]
+            self._decoded = self._codec.decode_all(self._entries)
         return self._decoded
 
 

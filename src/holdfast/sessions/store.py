@@ -238,7 +238,7 @@ class SessionStore:
         page = await self.backend.read_log(key, start=max(0, start), count=limit)
         if page is None:
             raise SessionNotFound(f"there is no session {session_id!r}")
-        return MessagePage([self.message_codec.decode(entry) for entry in page.entries], page.start, page.total)
+        return MessagePage(self.message_codec.decode_all(page.entries), page.start, page.total)
 
     async def messages(self, session_id: str, *, start: int = 0, page: int = 200) -> AsyncIterator[Message]:
         """All messages from position ``start``, oldest first, read by page: constant memory."""

@@ -71,6 +71,27 @@ class LifeContract(ContractBase):
         assert grant.incarnation == done.incarnation
         assert len(seen | {grant.incarnation}) == 4
 
+    async def test_a_creation_that_arrives_again_after_the_end_makes_another_life(self, backend: Backend) -> None:
+        delta = update({"a": b"1"})
+        former = got(await backend.commit(KEY, delta), Committed)
+        await backend.delete(KEY)
+        again = got(await backend.commit(KEY, delta), Committed)
+        assert again.incarnation != former.incarnation
+        late = update({"a": b"late"}, incarnation=former.incarnation)
+        assert await backend.commit(KEY, late) == Gone()
+
+    async def test_a_begin_that_arrives_again_after_the_end_makes_another_life(self, backend: Backend) -> None:
+        token = new_token()
+        former = await granted(backend, "t1", token=token)
+        await backend.delete(KEY)
+        again = await granted(backend, "t1", token=token)
+        assert again.incarnation != former.incarnation
+        assert again.fence > former.fence
+        assert isinstance(await backend.commit(KEY, ending("t1", former, {"a": b"late"})), Fenced | Gone)
+        await put(backend, {"a": b"1"})
+        late = update({"a": b"late"}, incarnation=former.incarnation)
+        assert await backend.commit(KEY, late) == Gone()
+
     async def test_a_turn_of_a_deleted_session_cannot_commit(self, backend: Backend) -> None:
         former = await self._former_life(backend)
         assert await backend.commit(KEY, ending("t1", former.grant, {"a": b"late"})) == Gone()

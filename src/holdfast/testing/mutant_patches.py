@@ -270,6 +270,7 @@ def one_ring() -> Iterator[None]:
 
     def mutated(self: Any, life: Any, op: Any, outcome: Any, now: int) -> None:
         store(self, life, op, outcome, now)
+        life.outcomes[op] = outcome
         while len(life.outcomes) > self._limits.turns:
             life.outcomes.pop(next(iter(life.outcomes)))
 

@@ -23,9 +23,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from holdfast.backends.contract import Backend
-from holdfast.backends.records import ANY, Birth, Change, Delta, Granted, Record, SessionKey, Unchanged, Version
+from holdfast.backends.records import (
+    ANY,
+    Birth,
+    Change,
+    Committed,
+    Delta,
+    Granted,
+    Record,
+    SessionKey,
+    Unchanged,
+    Version,
+)
 from holdfast.errors import MissingExtra
-from holdfast.testing.calls import asking, new_commit_id, of_user, scanned
+from holdfast.testing.calls import asking, new_commit_id, new_token, of_user, scanned
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.model import Model
 
@@ -118,6 +129,10 @@ class _Scene:
         self.sent: list[tuple[SessionKey, Delta]] = []
         self.delayed: list[tuple[SessionKey, Delta]] = []
         self.seen: dict[SessionKey, Record] = {}
+        self.applied: set[bytes] = set()
+        self.twice: set[bytes] = set()
+        """Commit ids that were applied in two lives: a base of that name may be either."""
+        self.tokens: dict[tuple[SessionKey, str, int, bytes], bytes] = {}
         self.answers: Counter[str] = Counter()
         self.actions: dict[str, Callable[[SessionKey, Step], Any]] = {
             "begin": self.begin,
@@ -149,13 +164,19 @@ class _Scene:
         user = "bob" if step.value % 13 == 12 else SESSIONS[key].user
         return Birth(user) if self.clock is None else msgspec.structs.replace(SESSIONS[key], user=user)
 
+    def token(self, key: SessionKey, step: Step) -> bytes:
+        """The runner's own token for a turn, another one in each life of the session."""
+        life = self.model.living(key)
+        place = (key, f"t{step.turn}", step.runner, life.incarnation if life is not None else b"")
+        return self.tokens.setdefault(place, new_token())
+
     # --- steps ---
 
     async def begin(self, key: SessionKey, step: Step) -> None:
         turn_id, birth = f"t{step.turn}", self.birth(key, step)
         request = asking(
             turn_id,
-            token=b"runner-%d" % (step.runner % 10),
+            token=self.token(key, step),
             text=b"another input" if step.value % 11 == 10 else None,
             takeover=step.action == "takeover",
             lease_ms=LEASE_MS,
@@ -167,6 +188,8 @@ class _Scene:
         self.same(reply, self.model.begin(key, request, reply))
         if isinstance(reply, Granted):
             assert not isinstance(reply.record, Unchanged)
+            self.tokens.pop((key, turn_id, step.runner, b""), None)
+            self.tokens[key, turn_id, step.runner, reply.incarnation] = request.token
             self.hands.append(Hand(key, turn_id, request.token, reply, reply.record))
 
     async def finish(self, key: SessionKey, step: Step) -> None:
@@ -199,6 +222,8 @@ class _Scene:
     def delta(self, seen: Record | None, step: Step) -> Delta:
         """Changes made on what was seen (perhaps long ago), blindly, or strictly."""
         value, name = step.value, f"f{step.value % 3}"
+        if seen is not None and seen.version.commit_id in self.twice:
+            seen = None
         counter = seen.fields[name].counter if seen is not None and name in seen.fields else 0
         base: Version | None = seen.version if seen is not None else None
         return Delta(
@@ -214,6 +239,8 @@ class _Scene:
         copy = msgspec.structs.replace(delta, changes=list(delta.changes), appends=list(delta.appends))
         reply = await self.backend.commit(key, copy)  # a copy, so that the backend cannot spoil what the model reads
         self.same(reply, self.model.commit(key, delta, reply))
+        if isinstance(reply, Committed):
+            (self.twice if delta.commit_id in self.applied else self.applied).add(delta.commit_id)
 
     async def deliver(self, key: SessionKey, step: Step) -> None:
         """A delayed commit arrives, or one that was sent before arrives again."""
@@ -247,7 +274,9 @@ class _Scene:
             self.same(reply, self.model.journal(hand.key, hand.turn_id, fence, entry, LEASE_MS))
 
     async def release(self, key: SessionKey, step: Step) -> None:
-        turn_id, token, withdraw = f"t{step.turn}", b"runner-%d" % (step.runner % 10), step.action == "withdraw"
+        turn_id, token, withdraw = f"t{step.turn}", self.token(key, step), step.action == "withdraw"
+        if step.value % 3 == 0 and self.hands:  # somebody who was granted it, perhaps in a former life
+            key, turn_id, token, *_ = self.hands[step.value % len(self.hands)]
         await self.backend.release(key, turn_id, token=token, withdraw=withdraw)
         self.model.release(key, turn_id, token, withdraw)
 

@@ -79,7 +79,9 @@ class Outcome:
 
 
 def kept_bytes(codec: Codec, *, error: str = "", attempts: int = 1) -> bytes:
-    """The part of an outcome that a commit stores under the turn id; ``error`` makes it a failure."""
+    """The part of an outcome that a commit stores under the turn id; ``error`` makes it a failure. Nothing for the usual one."""
+    if not error and attempts == 1:
+        return b""
     return codec.seal(_encode(_Kept(1 if error else 0, error, attempts)), "outcome")
 
 
@@ -87,7 +89,7 @@ def from_stored(
     key: SessionKey, turn_id: str, stored: StoredOutcome, codec: Codec, messages: MessageCodec, *, replayed: bool
 ) -> Outcome:
     """The outcome that a backend keeps under a turn id. Raises `CorruptRecord`."""
-    kept: _Kept = decoded(_decode, codec.open(stored.outcome))
+    kept: _Kept = decoded(_decode, codec.open(stored.outcome)) if stored.outcome else _Kept()
     return Outcome(
         key.id,
         turn_id,

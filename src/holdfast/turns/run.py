@@ -11,8 +11,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 from holdfast.backends.records import (
     Absent,
     BeginReply,
@@ -469,12 +467,11 @@ async def uncancelled(held: Held) -> bool:
 
 
 def fingerprint(message: Message | None, codec: MessageCodec) -> bytes:
-    """16 bytes that stand for an input's meaning: the same whenever it is sent."""
+    """12 bytes that stand for an input's meaning: the same whenever it is sent."""
     if message is None:
         raw = b"none"
     elif message.metadata or message.citations or message.tool_calls or message.tool_call_id or message.role != "user":
-        plain = msgspec.structs.replace(codec.stamped(message, ""), created_at=0.0, turn_id="")
-        raw = b"message" + msgspec.msgpack.encode(plain, order="deterministic")
+        raw = b"message" + codec.meaning(message)
     else:
         raw = b"text" + message.content.encode()
-    return hashlib.blake2b(raw, digest_size=16).digest()
+    return hashlib.blake2b(raw, digest_size=12).digest()

@@ -85,7 +85,8 @@ class Turn:
 
     def append(self, message: Message) -> None:
         """Adds any message (a tool's result, say) after the input, in order of the calls."""
-        self.entries.append(self._message_codec.encode(message, self.id))
+        follows = self.input is not None or bool(self.entries)
+        self.entries.append(self._message_codec.encode(message, self.id, follows=follows))
 
     def emit(self, kind: str, **data: Any) -> None:
         """Tells whoever follows this turn what is happening (a token, a status). Events are not kept with the session, and a

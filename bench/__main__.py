@@ -1,0 +1,79 @@
+"""``python -m bench [NAMES...]``: runs the benchmarks and prints their tables."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+
+from bench import absolute, history_cost, json_baseline, redis_commit, redis_rate, sqlite_bare, wire
+from bench.figures import Figure
+from bench.report import markdown, print_tables, write_json
+from bench.setting import Setting
+
+
+class Topic(NamedTuple):
+    title: str
+    measure: Callable[[Setting], Awaitable[list[Figure]]]
+
+
+TOPICS: Final = {
+    "history": Topic("A turn with 2000 messages behind it / with 40", history_cost.measure),
+    "wire": Topic("What passes between a node and Redis", wire.measure),
+    "json": Topic("Against the whole session as JSON (GET, SETEX, redis-py)", json_baseline.measure),
+    "redis": Topic("What a commit costs Redis", redis_commit.measure),
+    "rate": Topic("Commits a second, against redis-benchmark", redis_rate.measure),
+    "sqlite": Topic("SQLite (synchronous=FULL) against its own statements, bare", sqlite_bare.measure),
+    "absolute": Topic("Absolute figures, of this run on this machine only", absolute.measure),
+}
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    progress = Console(stderr=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=options.dir) as folder,
+        progress.status("") as status,
+    ):
+        say = (lambda text: status.update(escape(text))) if progress.is_terminal else (lambda text: None)
+        figures: list[Figure] = []
+        for name in options.names or TOPICS:
+            place = Path(folder) / name
+            place.mkdir()
+            figures += asyncio.run(TOPICS[name].measure(Setting(options.quick, place, say)))  # type: ignore[arg-type]
+    show(figures, as_markdown=options.markdown)
+    if options.json is not None:
+        write_json(figures, options.json)
+    return 0
+
+
+def show(figures: Sequence[Figure], *, as_markdown: bool) -> None:
+    titles = {name: topic.title for name, topic in TOPICS.items()}
+    if as_markdown:
+        print(markdown(figures, titles))
+    else:
+        wide = None if sys.stdout.isatty() else 180
+        print_tables(figures, titles, Console(width=wide))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run (all): {', '.join(TOPICS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    parser.add_argument("--quick", action="store_true", help="only see that all works: the times mean nothing")
+    parser.add_argument(
+        "--dir", type=Path, help="folder for SQLite files, on the disk to be measured (default: temporary)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Every benchmark runs, and what is counted (not timed) holds. Times are never judged here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import needs_redis_server
+from holdfast.testing.servers import RedisServer
+
+# pytest's own path begins with tests/, where `bench` is this folder
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from bench.__main__ import TOPICS, show
+from bench.counters import Raw, ServerCounters
+from bench.figures import Figure, at_most
+from bench.report import write_json
+from bench.setting import Setting
+
+
+async def measured(name: str, folder: Path) -> list[Figure]:
+    needs_redis_server()
+    return await TOPICS[name].measure(Setting(quick=True, folder=folder, say=lambda text: None))
+
+
+@pytest.mark.parametrize("name", sorted(TOPICS))
+async def test_every_benchmark_gives_its_figures(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = await measured(name, tmp_path)
+    assert figures
+    assert all(figure.value > 0 and figure.topic == name for figure in figures)
+    for as_markdown in (False, True):
+        show(figures, as_markdown=as_markdown)
+        assert TOPICS[name].title in capsys.readouterr().out
+    write_json(figures, tmp_path / "figures.json")
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    assert [row["name"] for row in rows] == [figure.name for figure in figures]
+    assert {row["verdict"] for row in rows} <= {"ok", "short", ""}
+
+
+async def test_a_turn_takes_two_round_trips_and_an_update_one(tmp_path: Path) -> None:
+    figures = {figure.name: figure for figure in await measured("wire", tmp_path)}
+    assert figures["round trips of a turn, session cached"].value == 2
+    assert figures["round trips of a turn, cold"].value == 2
+    assert figures["round trips of an update, session cached"].value == 1
+    assert figures["round trips of an update, cold"].value == 1
+
+
+async def test_a_turn_sends_few_bytes_beside_its_own(tmp_path: Path) -> None:
+    sent = {figure.name: figure.value for figure in await measured("wire", tmp_path) if figure.target == at_most(400)}
+    assert len(sent) == 2  # session cached, and cold
+    assert max(sent.values()) <= 400
+
+
+async def test_bytes_on_the_wire_do_not_grow_with_the_history(tmp_path: Path) -> None:
+    figures = [figure for figure in await measured("history", tmp_path) if "bytes on the wire" in figure.name]
+    assert {figure.name for figure in figures} == {"redis, cold: bytes on the wire", "redis, cached: bytes on the wire"}
+    assert all(figure.verdict == "ok" for figure in figures)
+
+
+async def test_counters_leave_out_what_reading_them_costs() -> None:
+    needs_redis_server()
+    async with RedisServer() as server:
+        with ServerCounters(server.port) as counters, Raw(server.port) as raw:
+            counters.read()
+            before = counters.read()
+            raw.call("ECHO", "x" * 1000)
+            after = counters.read()
+            assert after.received - before.received == raw.sent
+            assert after.sent - before.sent == raw.received

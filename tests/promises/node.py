@@ -1,0 +1,93 @@
+"""A node in a process of its own, for tests that kill, freeze or mislead one. Started by `workload.node_process`.
+
+It prints one JSON list for each event: ["ready"], ["sent", id], ["ack", id, reply], ["error", id, type], ["holding"], ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+from holdfast import Store, Turn, open_store
+from holdfast.errors import HoldfastError
+
+
+def say(*event: Any) -> None:
+    print(json.dumps(event), flush=True)
+
+
+async def count(turn: Turn) -> None:
+    number = turn.state.get("n", 0) + 1
+    await asyncio.sleep(0)
+    turn.state["n"] = number
+    turn.reply(f"{number}")
+
+
+async def turns(store: Store, config: dict[str, Any]) -> None:
+    """Turns in a loop over some sessions, several at a time, until killed (or until ``rounds`` are through)."""
+
+    async def loop(lane: int) -> None:
+        for number in range(config.get("rounds", 10**9)):
+            session = config["sessions"][(number + lane) % len(config["sessions"])]
+            turn_id = f"{config['name']}-{lane}-{number}"
+            say("sent", session, turn_id)
+            try:
+                outcome = await store.run_turn(session, count, input=f"input of {turn_id}", turn_id=turn_id)
+            except HoldfastError as error:
+                say("error", session, turn_id, type(error).__name__)
+            else:
+                say("ack", session, turn_id, outcome.reply)
+
+    await asyncio.gather(*[loop(lane) for lane in range(config.get("lanes", 4))])
+
+
+async def updates(store: Store, config: dict[str, Any]) -> None:
+    """Counts a key up, ``rounds`` times."""
+
+    def add(state: Any) -> None:
+        state["u"] = state.get("u", 0) + 1
+
+    for number in range(config["rounds"]):
+        await store.update(config["session"], add)
+        say("ack", number)
+
+
+async def hold(store: Store, config: dict[str, Any]) -> None:
+    """One turn that holds its session until the wall clock says so; then a step and a commit."""
+
+    async def handler(turn: Turn) -> None:
+        say("holding", turn.attempt)
+        await asyncio.sleep(config["seconds"])
+        if config.get("step"):
+            await turn.step("late", say, "effect", turn.attempt)
+        turn.state["by"] = config["name"]
+        turn.reply(config["name"])
+
+    try:
+        outcome = await store.run_turn(config["session"], handler, input="x", turn_id="t")
+    except HoldfastError as error:
+        say("error", type(error).__name__)
+    else:
+        say("outcome", outcome.reply, outcome.replayed, outcome.attempts)
+
+
+async def expiring(store: Store, config: dict[str, Any]) -> None:
+    """Writes sessions with a ttl, and says what this node's wall clock was."""
+    for number in range(config["rounds"]):
+        await store.set(f"{config['name']}-{number}", {"n": number}, ttl=config["ttl"])
+        say("wrote", f"{config['name']}-{number}", time.time())
+    say("done")
+
+
+async def main() -> None:
+    config = json.loads(sys.argv[1])
+    async with open_store(config["url"], tenant=config["tenant"], **config.get("options", {})) as store:
+        say("ready", time.time())
+        await {"turns": turns, "updates": updates, "hold": hold, "expiring": expiring}[config["work"]](store, config)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
