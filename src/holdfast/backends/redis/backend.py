@@ -1,4 +1,4 @@
-"""The Redis backend: one server, 7.0 or newer. Every write is one function call; see functions.lua for what it does."""
+"""The Redis backend: one server, 7.0 or newer. Every write is one function call; see the folder functions for what it does."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ from holdfast.backends.redis.packing import (
     Meta,
     damaged,
     ends_of,
+    milliseconds,
     pack_begin,
     pack_step,
     read_committed,
@@ -55,11 +56,12 @@ from holdfast.backends.redis.packing import (
 )
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.users import UserIndex
-from holdfast.errors import InvalidInput
+from holdfast.backends.redis.wire import Arg
+from holdfast.errors import InvalidInput, StoreFull
 
 _BEGIN, _COMMIT, _LOAD = function("b"), function("c"), function("l")
 _RECORD, _RENEW, _RELEASE = function("r"), function("n"), function("x")
-_RESOLVE, _DELETE = function("v"), function("d")
+_RESOLVE, _DELETE, _READ_LOG = function("v"), function("d"), function("g")
 
 
 class RedisBackend:
@@ -81,8 +83,14 @@ class RedisBackend:
     async def load(self, key: SessionKey, *, tail: int, known: Version | None = None) -> Record | Unchanged | None:
         name = self._key(key)
         if known is None:
-            return await self._load_cold(key, name, tail)
-        reply = await self._node.read(key, (_LOAD, 1, name, ends_of(known), tail))
+            try:
+                return await self._load_cold(key, name, tail)
+            except StoreFull:  # a full server refuses MULTI, also around reads; a function that only reads may run
+                return await self._load(key, name, tail, b"")
+        return await self._load(key, name, tail, ends_of(known))
+
+    async def _load(self, key: SessionKey, name: str, tail: int, known: bytes) -> Record | Unchanged | None:
+        reply = await self._node.read(key, (_LOAD, 1, name, known, tail))
         if reply is None:
             return None
         if reply.__class__ is bytes:
@@ -107,7 +115,7 @@ class RedisBackend:
                 raise damaged(subject, "half of it is missing")
             return None
         meta = Meta(data, subject)
-        if not meta.visible(int(time[0]) * 1000 + int(time[1]) // 1000):
+        if not meta.visible(milliseconds(time)):
             return None
         if meta.total != length:
             raise damaged(subject, f"{length} log entries where there should be {meta.total}")
@@ -125,7 +133,7 @@ class RedisBackend:
         except UnicodeEncodeError:
             raise InvalidInput(f"{subject_of(key)}: a field's name is not valid text") from None
         if reply.__class__ is bytes and reply[0] == 67:  # "C"
-            committed, unindexed = read_committed(reply)
+            committed, unindexed = read_committed(reply, delta.commit_id)
             if unindexed:
                 await self._users.renew(key, committed.incarnation)
             return committed
@@ -138,18 +146,19 @@ class RedisBackend:
         return bool(there)
 
     async def read_log(self, key: SessionKey, *, start: int, count: int) -> LogPage | None:
-        log = self._keys.sibling(key, "l")
-        last = start + count - 1
-        time, data, length, entries = await self._node.read_atomic(
-            key,
-            (
-                ("TIME",),
-                ("HGET", self._key(key), "m"),
-                ("LLEN", log),
-                ("LRANGE", log, start if count > 0 else 1, last if count > 0 else 0),
-            ),
-            large=True,
+        name, log = self._key(key), self._keys.sibling(key, "l")
+        first, last = (start, start + count - 1) if count > 0 else (1, 0)
+        commands: tuple[tuple[Arg, ...], ...] = (
+            ("TIME",),
+            ("HGET", name, "m"),
+            ("LLEN", log),
+            ("LRANGE", log, first, last),
         )
+        try:
+            time, data, length, entries = await self._node.read_atomic(key, commands, large=True)
+        except StoreFull:
+            reply = await self._node.read(key, (_READ_LOG, 1, name, start, count), large=True)
+            return None if reply is None else LogPage(reply[1], start, reply[0])
         meta = self._head(key, data, time, None, length)
         return None if meta is None else LogPage(entries, start, meta.total)
 

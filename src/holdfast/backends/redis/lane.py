@@ -131,6 +131,7 @@ class Lane:
             raise StoreUnavailable(
                 f"{waiting} calls wait for Redis at {self.where}: this one was refused; slow down, or raise max_waiting"
             )
+        joined = self._connecting is not None
         while True:
             if self._closed:
                 raise StoreClosed("this Redis store is closed")
@@ -140,7 +141,13 @@ class Lane:
             if self._connecting is None:
                 self._connecting = asyncio.create_task(self._connect(), name="holdfast-redis-connect")
                 self._connecting.add_done_callback(self._connected)
-            await self._wait_for(self._connecting, deadline)
+            try:
+                await self._wait_for(self._connecting, deadline)
+            except StoreUnavailable:
+                # The attempt of an earlier call ran out of that call's time: this one has some of its own left.
+                if not joined or self._now() >= deadline:
+                    raise
+                joined = False
 
     async def _wait_for(self, connecting: asyncio.Task[Wire], deadline: float) -> None:
         self._connect_waiters += 1

@@ -6,7 +6,9 @@ import hashlib
 from importlib.resources import files
 from typing import Final
 
-_SOURCE: Final = files(__package__).joinpath("functions.lua").read_text("utf-8")
+_PARTS: Final = ("head", "outcomes", "turns", "commit", "sessions")
+_FOLDER: Final = files(__package__).joinpath("functions")
+_SOURCE: Final = "\n".join(_FOLDER.joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
 _DIGEST: Final = hashlib.sha256(_SOURCE.encode()).hexdigest()
 
 TAG: Final = _DIGEST[:4]

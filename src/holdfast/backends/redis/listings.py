@@ -12,7 +12,7 @@ from holdfast.backends.records import Listing, Overdue, SessionKey
 from holdfast.backends.redis.keys import PARTITIONS, Keys, bytes_text, decoded
 from holdfast.backends.redis.library import function
 from holdfast.backends.redis.node import LARGE_BATCH, Node
-from holdfast.backends.redis.packing import Meta
+from holdfast.backends.redis.packing import Meta, milliseconds
 from holdfast.backends.redis.wire import Arg
 from holdfast.errors import CorruptRecord, InvalidInput
 
@@ -28,7 +28,7 @@ async def _now_and_heads(
 ) -> tuple[int, list[Meta | CorruptRecord | None]]:
     commands: list[tuple[Arg, ...]] = [("TIME",), *(("HGET", keys.session(key), "m") for key in sessions)]
     time, *heads = await node.batch(commands)
-    return int(time[0]) * 1000 + int(time[1]) // 1000, [_head(data) for data in heads]
+    return milliseconds(time), [_head(data) for data in heads]
 
 
 def _head(data: bytes | None) -> Meta | CorruptRecord | None:
@@ -180,7 +180,7 @@ async def _forget_foreign(
 async def overdue(node: Node, keys: Keys, limit: int) -> list[Overdue]:
     """Pending turns of all partitions that nobody holds, longest overdue first."""
     [time] = await node.batch([("TIME",)])
-    now = int(time[0]) * 1000 + int(time[1]) // 1000
+    now = milliseconds(time)
     replies = await node.batch(
         [("ZRANGEBYSCORE", keys.pending(p), "-inf", now, "WITHSCORES", "LIMIT", 0, limit) for p in range(PARTITIONS)]
     )
@@ -198,7 +198,7 @@ async def overdue(node: Node, keys: Keys, limit: int) -> list[Overdue]:
 
 
 def _turn_of(member: bytes) -> tuple[SessionKey, bytes]:
-    tenant, id_, turn = member.split(b":", 2)
+    _, tenant, id_, turn = member.split(b":", 3)
     return SessionKey(decoded(tenant.decode()), decoded(id_.decode())), turn
 
 

@@ -39,9 +39,10 @@ class Node:
             return await self._again("FCALL", key, call, str(reply))
         return reply
 
-    async def read(self, key: SessionKey, call: Sequence[Arg]) -> Any:
+    async def read(self, key: SessionKey, call: Sequence[Arg], *, large: bool = False) -> Any:
         """A function that only reads."""
-        reply = await (self._only or self.lane(key)).call(("FCALL_RO", *call), write=False)
+        lane = self.large if large else self._only or self.lane(key)
+        reply = await lane.call(("FCALL_RO", *call), write=False)
         if reply.__class__ is ReplyError:
             return await self._again("FCALL_RO", key, call, str(reply))
         return reply
@@ -61,8 +62,9 @@ class Node:
         """Plain reading commands as of one moment."""
         lane = self.large if large else self.lane(key)
         reply = await lane.read_atomic(commands)
-        if reply.__class__ is ReplyError:
-            raise error_for(str(reply), write=False, where=self.where, subject=f"session {key.id!r}")
+        for part in reply if reply.__class__ is list else (reply,):
+            if part.__class__ is ReplyError:
+                raise error_for(str(part), write=False, where=self.where, subject=f"session {key.id!r}")
         return reply
 
     async def command(self, key: SessionKey, args: Sequence[Arg]) -> Any:

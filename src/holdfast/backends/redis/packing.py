@@ -1,8 +1,8 @@
-"""Requests as the functions read them, and their replies as records. It mirrors the formats in functions.lua."""
+"""Requests as the functions read them, and their replies as records. It mirrors the formats in the Lua functions."""
 
 from __future__ import annotations
 
-from struct import Struct, error, pack
+from struct import Struct, calcsize, error, pack
 from typing import Any, Final
 
 from holdfast.backends.records import (
@@ -23,6 +23,7 @@ from holdfast.backends.redis.keys import bytes_text, subject_of, text_bytes
 from holdfast.backends.redis.wire import Arg
 from holdfast.errors import CorruptRecord, FutureFormat, InvalidInput, LimitExceeded
 
+_NO_VERSION: Final = bytes(8)
 _NARROW: Final = 0xFFFFFFFF
 """Durations and counters below this go as 4 bytes, others as 8."""
 
@@ -35,15 +36,17 @@ _4I4 = Struct("<IIII").pack
 _4I8 = Struct("<QQQQ").pack
 _H = Struct("<H").pack
 _2H = Struct("<HH").pack
+_FENCE = Struct("<QHB").pack
 _LIMITS = Struct("<QII").pack
 _GRANT = Struct("<BQI16sQBQ").unpack
-_COMMITTED = Struct("<BQ16s16sQQQBB").unpack
+_COMMITTED = Struct("<BBQ16sQQQ").unpack_from
+_COMMITTED_SIZE: Final = calcsize("<BBQ16sQQQ")
 _STORED = Struct("<BQ16sQ")
 _COUNTER = Struct("<Q").unpack_from
-_META = Struct("<IBB16s16s17QIIIB")
+_META = Struct("<IBB16s16s14QIB")
 _META_FORMAT: Final = 1
 
-# What functions.lua assumes where a commit brings no limits.
+# What the Lua functions assumes where a commit brings no limits.
 _USUAL_LIMITS: Final = (256, 64, 24 * 3600 * 1000)
 
 
@@ -76,32 +79,36 @@ def pack_begin(request: BeginRequest, age_ms: int, indexed_ms: int, *, with_birt
     ``with_birth`` can be left out where a copy of the session is known: `begin` asks for it if it needs it after all.
     """
     birth = request.birth
-    known = b"" if request.known is None else ends_of(request.known)
     turn = text_bytes(request.turn_id)
     ttl, max_age = birth.ttl_ms, birth.max_age_ms
     wide = max(request.lease_ms, request.place_ms, request.tail, age_ms, ttl, max_age) >= _NARROW
-    flags = (1 if with_birth else 0) | (2 if wide else 0)
-    tail: tuple[bytes, ...] = ()
+    flags = 2 if wide else 0
+    known = _NO_VERSION
+    if request.known is not None:
+        flags |= 16
+        known = ends_of(request.known)
+    more: tuple[bytes, ...] = ()
+    if with_birth:
+        flags |= 1
+        more = ((_2I8 if wide else _2I4)(ttl, max_age),)
     if request.handler:
         flags |= 4
-        tail = (short(text_bytes(request.handler)),)
+        more = (*more, short(text_bytes(request.handler)))
     if birth.user:
         flags |= 8
-        tail = (*tail, short(text_bytes(birth.user)), _I8(indexed_ms))
+        more = (*more, short(text_bytes(birth.user)), _I8(indexed_ms))
     token, fingerprint = request.token, request.fingerprint
     return b"".join(
         (
             _BYTE[flags],
+            known,
             _byte_length(token, "a token"),
             token,
-            _BYTE[len(known)],
-            known,
             _byte_length(fingerprint, "a fingerprint"),
             fingerprint,
             short(turn),
             (_4I8 if wide else _4I4)(request.lease_ms, request.place_ms, request.tail, age_ms),
-            ((_2I8 if wide else _2I4)(ttl, max_age) if with_birth else b""),
-            *tail,
+            *more,
         )
     )
 
@@ -115,37 +122,24 @@ class CommitPacker:
 
     def pack(self, delta: Delta, indexed_ms: int, *, whole_id: bool) -> list[Arg]:
         """The arguments of `commit`. ``whole_id`` sends the turn id too, not only its end: for a repeated or late commit."""
-        fence = delta.fence
-        turn = text_bytes(delta.turn_id) if fence else b""
-        wide, counters = _counters(delta)
-        flags = (1 if delta.strict else 0) | (4 if wide else 0)
-        base = b"\0" * 8
-        if delta.base is not None:
-            flags |= 2
-            base = ends_of(delta.base)
-        number, two = (_I8, _2I8) if wide else (_I4, _2I4)
-        parts: list[bytes] = []
-        if delta.ttl_ms is not None:
-            flags |= 8
-            parts.append(number(delta.ttl_ms))
-        if not fence:
-            flags |= 16
-            parts.append(two(delta.birth.ttl_ms, delta.birth.max_age_ms))
-        if delta.birth.user:
-            flags |= 32
-            parts += (short(text_bytes(delta.birth.user)), _I8(indexed_ms))
-        if whole_id:
-            flags |= 64
-            parts.append(short(turn))
-        if self._limits:
-            flags |= 128
-            parts.append(self._limits)
-        if delta.existence != "may":
-            flags |= 256 if delta.existence == "must" else 512
         if len(delta.commit_id) != 16:
             raise InvalidInput("a commit id has 16 bytes")
+        fence, incarnation = delta.fence, delta.incarnation
+        turn = text_bytes(delta.turn_id) if fence else b""
         tag = turn[-8:]
-        incarnation = delta.incarnation[:4] if fence else delta.incarnation
+        wide, counters = _counters(delta)
+        base, flags = _NO_VERSION, 0
+        if delta.base is not None:
+            flags, base = 1, ends_of(delta.base)
+        if incarnation:
+            flags |= 2
+        if delta.strict:
+            flags |= 4
+        more: list[bytes] = []
+        if wide or not fence or delta.ttl_ms is not None or delta.birth.user or whole_id or self._limits:
+            flags |= self._rare(delta, wide, indexed_ms, turn if whole_id else b"", more)
+        elif delta.existence != "may":
+            flags |= 256 if delta.existence == "must" else 512
         sets: list[Arg] = []
         dels: list[Arg] = []
         for name, value, _ in delta.changes:
@@ -157,20 +151,43 @@ class CommitPacker:
             (
                 _H(flags),
                 delta.commit_id,
-                _I8(fence),
-                _H(len(turn)),
-                _BYTE[len(tag)],
+                _FENCE(fence, len(turn), len(tag)),
                 tag,
-                _BYTE[len(incarnation)],
-                incarnation,
+                incarnation[:4] or _NO_VERSION[:4],
                 base,
                 _2H(len(sets) >> 1, len(dels)),
-                *parts,
+                *more,
                 counters,
                 delta.outcome,
             )
         )
         return [head, *delta.appends, *sets, *dels]
+
+    def _rare(self, delta: Delta, wide: bool, indexed_ms: int, turn: bytes, more: list[bytes]) -> int:
+        """Adds what a turn's commit mostly does without, and returns its flags."""
+        flags = 2048 if wide else 0
+        number, two = (_I8, _2I8) if wide else (_I4, _2I4)
+        if delta.ttl_ms is not None:
+            flags |= 8
+            more.append(number(delta.ttl_ms))
+        if not delta.fence:
+            flags |= 16
+            more.append(two(delta.birth.ttl_ms, delta.birth.max_age_ms))
+        if delta.birth.user:
+            flags |= 32
+            more += (short(text_bytes(delta.birth.user)), _I8(indexed_ms))
+        if turn:
+            flags |= 64
+            more.append(short(turn))
+        if self._limits:
+            flags |= 128
+            more.append(self._limits)
+        if delta.existence != "may":
+            flags |= 256 if delta.existence == "must" else 512
+        if delta.incarnation and not delta.fence:  # with a fence four bytes do: it is never given out twice
+            flags |= 1024
+            more.append(delta.incarnation[4:])
+        return flags
 
 
 def _counters(delta: Delta) -> tuple[bool, bytes]:
@@ -201,8 +218,7 @@ class Meta:
             raise FutureFormat(f"{subject}: written in a format that this release does not know; upgrade this node")
         try:
             head = _META.unpack_from(data)
-            token_length = head[25]
-            at = _META.size + token_length
+            at = _META.size + int(head[20])
             user_length = int.from_bytes(data[at : at + 2], "little")
             self.user = bytes_text(data[at + 2 : at + 2 + user_length])
         except (error, UnicodeDecodeError):
@@ -217,11 +233,16 @@ class Meta:
         self.expires: int = head[9]
         self.hold: int = head[10]
         self.used: int = head[11]
-        self.total: int = head[19]
+        self.total: int = head[16]
 
     def visible(self, now: int) -> bool:
         """Committed at least once, and not over at ``now``."""
         return self.counter > 0 and (self.expires == 0 or now < self.expires or now < self.hold)
+
+
+def milliseconds(time: list[bytes]) -> int:
+    """The reply of TIME (seconds, microseconds) in milliseconds."""
+    return int(time[0]) * 1000 + int(time[1]) // 1000
 
 
 def damaged(subject: str, what: str) -> CorruptRecord:
@@ -289,11 +310,12 @@ def _steps(entries: list[bytes]) -> list[tuple[str, bytes]]:
     return list(steps.items())
 
 
-def read_committed(reply: bytes) -> tuple[Committed, bool]:
-    """The reply of an applied commit, and whether the user's index wants renewing."""
-    _, counter, commit_id, incarnation, start, expires, now, on_base, unindexed = _COMMITTED(reply)
-    version = Version(counter, commit_id)
-    return Committed(version, incarnation, start, expires, now, on_base == 1), unindexed == 1
+def read_committed(reply: bytes, commit_id: bytes) -> tuple[Committed, bool]:
+    """The reply of an applied commit, and whether the user's index wants renewing. A touch brings the version it kept."""
+    _, notes, counter, incarnation, start, expires, now = _COMMITTED(reply)
+    if len(reply) > _COMMITTED_SIZE:
+        commit_id = reply[_COMMITTED_SIZE:]
+    return Committed(Version(counter, commit_id), incarnation, start, expires, now, notes & 1 == 1), notes >= 2
 
 
 def read_stored(reply: list[Any]) -> StoredOutcome:

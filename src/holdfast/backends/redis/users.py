@@ -22,7 +22,7 @@ _SURE_S: Final = 60.0
 
 
 class UserIndex:
-    """Writes the entries. How long an entry lasts is decided in functions.lua (`index_user`)."""
+    """Writes the entries. How long an entry lasts is decided in the Lua functions (`index_user`)."""
 
     def __init__(self, node: Node, keys: Keys) -> None:
         self._node = node

@@ -1,0 +1,142 @@
+-- --- the rest -----------------------------------------------------------------------------------------------------
+
+-- Without a known version it is what MULTI does faster: for a server that is out of memory, which refuses MULTI.
+local function load(keys, args)
+  local key, known = keys[1], args[1]
+  local base, rest = siblings(key)
+  local h = head_of(key, base, rest, clock())
+  if not h or h.counter == 0 then return false end
+  local k1, k3
+  if known ~= '' then k1, k3 = struct.unpack('<I4I4', known) end
+  local rec, snapshot = snapshot_of(h, key, base, rest, known ~= '', k1, k3, tonumber(args[2]))
+  if rec == 1 then return struct.pack('<BI8', 85, h.expires) end
+  return snapshot
+end
+
+-- A page of the log, likewise for when MULTI is refused.
+local function read_log(keys, args)
+  local key = keys[1]
+  local base, rest = siblings(key)
+  local h = head_of(key, base, rest, clock())
+  if not h or h.counter == 0 then return false end
+  local log, start, count = base .. 'l' .. rest, tonumber(args[1]), tonumber(args[2])
+  if redis.call('LLEN', log) ~= h.total then corrupt('log') end
+  return {h.total, count > 0 and redis.call('LRANGE', log, start, start + count - 1) or {}}
+end
+
+-- Half or damaged: whatever there is goes, and with it the journals whose turns are still named.
+local function delete_damaged(key, base, rest)
+  local doomed = {base .. 'l' .. rest, base .. 'o' .. rest}
+  for _, name in ipairs(redis.call('HKEYS', key)) do
+    if string.byte(name) == 43 then doomed[#doomed + 1] = journal(base, rest, string.sub(name, 2)) end
+  end
+  local gone = in_chunks('UNLINK', key, doomed)
+  local tenant, id = split(rest)
+  redis.call('ZREM', base .. 'i:' .. tenant, id)
+  return {gone > 0 and 1 or 0, '', '0'}
+end
+
+local function delete(keys, args)
+  local key, now = keys[1], clock()
+  local base, rest = siblings(key)
+  local good, h = pcall(parse, redis.call('HGET', key, 'm'))
+  if not good then return delete_damaged(key, base, rest) end
+  wipe(h, key, base, rest)
+  if h.expires ~= 0 and now >= h.expires and now >= h.hold then return {0, '', '0'} end
+  tell(base, rest, 'delete')
+  return {h.counter > 0 and 1 or 0, h.user, string.format('%.0f', h.indexed)}
+end
+
+-- Is this turn really pending, and overdue? Else its index entry is mended.
+local function overdue(keys, args)
+  local key, turn, now = keys[1], args[1], clock()
+  local base, rest = siblings(key)
+  local good, h = pcall(parse, redis.call('HGET', key, 'm'))
+  local mine
+  if good and not (h.expires ~= 0 and now >= h.expires and now >= h.hold) then
+    if h.running == turn then
+      with_turn(h, key)
+      mine = h
+    else
+      mine = find_waiter(h, turn)
+    end
+  end
+  if not mine then
+    redis.call('ZREM', base .. 'p', member(rest, turn))
+    return false
+  end
+  if mine.due > now then
+    redis.call('ZADD', base .. 'p', mine.due, member(rest, turn))
+    return false
+  end
+  local handler = h.handler
+  if mine ~= h then
+    local input, _ = redis.call('HGET', key, '+' .. turn), nil
+    if not input then return false end
+    _, handler = struct.unpack(INPUT, input)
+  end
+  return {handler, mine.attempt, string.format('%.0f', mine.due)}
+end
+
+-- A user's index, in the user's partition: an entry stays at least until its score, which is then renewed.
+local function index_user(keys, args)
+  local now, ttl = clock(), tonumber(args[2])
+  local score = ttl == 0 and NEVER_BASE + now or now + 2 * ttl + 600000
+  index(keys[1], score, args[1], now)
+  return string.format('%.0f', score)
+end
+
+-- Drops an entry unless it was renewed since (by whoever gives this id a new life).
+local function unindex_user(keys, args)
+  local score = redis.call('ZSCORE', keys[1], args[1])
+  if score and tonumber(score) <= tonumber(args[2]) then return redis.call('ZREM', keys[1], args[1]) end
+  return 0
+end
+
+-- Notes in the session until when its user's index surely lists it.
+local function note_indexed(keys, args)
+  local key, now = keys[1], clock()
+  local base, rest = siblings(key)
+  local h = head_of(key, base, rest, now)
+  if not h or struct.pack('<I4c12', h.inc1, h.inc2) ~= args[1] then return 0 end
+  local till = tonumber(args[2])
+  if till > h.indexed then
+    h.indexed = till
+    redis.call('HSET', key, 'm', packed(h))
+  end
+  return 1
+end
+
+-- Tries every command that the others use, on a key of its own, so that missing rights show before anything depends on
+-- them: a command refused in the middle of a commit would leave half of it.
+local function probe(keys, args)
+  local key = keys[1]
+  local tries = {
+    {'UNLINK'}, {'RPUSH', '1'}, {'RPUSHX', '2'}, {'LTRIM', 0, -1}, {'LRANGE', 0, -1}, {'LLEN'}, {'EXISTS'}, {'UNLINK'},
+    {'HSET', 'a', '1'}, {'HGET', 'a'}, {'HMGET', 'a', 'b'}, {'HGETALL'}, {'HKEYS'}, {'HDEL', 'b'},
+    {'PEXPIREAT', clock() + 60000}, {'PEXPIRE', 60000}, {'PEXPIRETIME'}, {'PERSIST'}, {'UNLINK'},
+    {'ZADD', 'GT', 1, 'a'}, {'ZSCORE', 'a'}, {'ZREMRANGEBYSCORE', '-inf', '(0'}, {'ZREM', 'a'}, {'INCR'},
+    {'PUBLISH', 'probe'}, {'UNLINK'},
+  }
+  for _, try in ipairs(tries) do redis.call(try[1], key, unpack(try, 2)) end
+  return 'K'
+end
+
+local function offer(letter, callback, ...)
+  redis.register_function{function_name = 'h@tag@' .. letter, callback = callback, flags = {...}}
+end
+
+offer('b', begin)
+offer('c', commit)
+offer('r', record)
+offer('n', renew)
+offer('x', release, 'allow-oom')
+offer('v', resolve, 'allow-oom')
+offer('l', load, 'no-writes')
+offer('g', read_log, 'no-writes')
+offer('d', delete, 'allow-oom')
+offer('o', overdue, 'allow-oom')
+offer('u', index_user)
+offer('w', unindex_user, 'allow-oom')
+offer('k', note_indexed, 'allow-oom')
+offer('p', probe, 'allow-oom')
