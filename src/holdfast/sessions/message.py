@@ -45,7 +45,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
         content: the text.
         turn_id: the turn that wrote it; "" outside a turn, and where a page of the log begins in the middle of a turn. Filled in
             when it is appended.
-        created_at: seconds since the Unix epoch, by the clock of the node that wrote it; for display only.
+        created_at: seconds since the Unix epoch (whole ones unless given), by the clock of the node that wrote it; for display only.
         tool_calls: tools that an assistant's message asks for.
         tool_call_id: in a tool's message, the call that it answers.
         citations: sources of an assistant's message.
@@ -78,7 +78,7 @@ class _Entry(msgspec.Struct, array_like=True):
 
     role: int
     content: str
-    created_ms: int
+    created_at: float
     turn: Any = None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
@@ -101,7 +101,7 @@ class MessageCodec:
         """
         try:
             self.check(message)
-            at = round(message.created_at * 1000) if message.created_at else time.time_ns() // 1_000_000
+            at = message.created_at or int(time.time())
             turn = None if follows else _short(turn_id or message.turn_id)
             head = (_CODES[message.role], message.content, at, turn)
             if _is_simple(message) and not message.metadata:
@@ -151,7 +151,7 @@ class MessageCodec:
                     _ROLES[entry.role],
                     entry.content,
                     turn_id,
-                    entry.created_ms / 1000,
+                    entry.created_at,
                     entry.tool_calls,
                     entry.tool_call_id,
                     entry.citations,

@@ -467,11 +467,11 @@ async def uncancelled(held: Held) -> bool:
 
 
 def fingerprint(message: Message | None, codec: MessageCodec) -> bytes:
-    """12 bytes that stand for an input's meaning: the same whenever it is sent."""
+    """8 bytes that stand for an input's meaning: the same whenever it is sent."""
     if message is None:
         raw = b"none"
     elif message.metadata or message.citations or message.tool_calls or message.tool_call_id or message.role != "user":
         raw = b"message" + codec.meaning(message)
     else:
         raw = b"text" + message.content.encode()
-    return hashlib.blake2b(raw, digest_size=12).digest()
+    return hashlib.blake2b(raw, digest_size=8).digest()

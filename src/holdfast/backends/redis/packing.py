@@ -34,6 +34,7 @@ _2I4 = Struct("<II").pack
 _2I8 = Struct("<QQ").pack
 _4I4 = Struct("<IIII").pack
 _4I8 = Struct("<QQQQ").pack
+_USUAL = Struct("<IIH").pack
 _H = Struct("<H").pack
 _2H = Struct("<HH").pack
 _FENCE = Struct("<QHB").pack
@@ -46,8 +47,9 @@ _COUNTER = Struct("<Q").unpack_from
 _META = Struct("<IBB16s16s14QIB")
 _META_FORMAT: Final = 1
 
-# What the Lua functions assumes where a commit brings no limits.
-_USUAL_LIMITS: Final = (256, 64, 24 * 3600 * 1000)
+# What the Lua functions assume where a call brings no limits.
+_USUAL_AGE: Final = 24 * 3600 * 1000
+_USUAL_LIMITS: Final = (256, 64, _USUAL_AGE)
 
 
 def ends_of(version: Version) -> bytes:
@@ -82,7 +84,8 @@ def pack_begin(request: BeginRequest, age_ms: int, indexed_ms: int, *, with_birt
     turn = text_bytes(request.turn_id)
     ttl, max_age = birth.ttl_ms, birth.max_age_ms
     wide = max(request.lease_ms, request.place_ms, request.tail, age_ms, ttl, max_age) >= _NARROW
-    flags = 2 if wide else 0
+    usual = not wide and age_ms == _USUAL_AGE and request.tail < 65536
+    flags = 2 if wide else 32 if usual else 0
     known = _NO_VERSION
     if request.known is not None:
         flags |= 16
@@ -107,7 +110,9 @@ def pack_begin(request: BeginRequest, age_ms: int, indexed_ms: int, *, with_birt
             _byte_length(fingerprint, "a fingerprint"),
             fingerprint,
             short(turn),
-            (_4I8 if wide else _4I4)(request.lease_ms, request.place_ms, request.tail, age_ms),
+            _USUAL(request.lease_ms, request.place_ms, request.tail)
+            if usual
+            else (_4I8 if wide else _4I4)(request.lease_ms, request.place_ms, request.tail, age_ms),
             *more,
         )
     )

@@ -49,9 +49,13 @@ local function begin(keys, args)
   local flags, k1, k3, token, asked, turn, at = struct.unpack('<BI4I4Bc0Bc0I2c0', a)
   local wide, known = bit.band(flags, 2) > 0, bit.band(flags, 16) > 0
   local lease_ms, place_ms, tail, age, ttl, max_age, indexed
-  lease_ms, place_ms, tail, age, at = struct.unpack(wide and '<I8I8I8I8' or '<I4I4I4I4', a, at)
+  if bit.band(flags, 32) > 0 then
+    age, lease_ms, place_ms, tail, at = 86400000, struct.unpack('<I4I4I2', a, at)
+  else
+    lease_ms, place_ms, tail, age, at = struct.unpack(wide and '<I8I8I8I8' or '<I4I4I4I4', a, at)
+  end
   local handler, user = '', ''
-  if flags ~= 16 then
+  if flags ~= 48 then
     if bit.band(flags, 1) > 0 then ttl, max_age, at = struct.unpack(wide and '<I8I8' or '<I4I4', a, at) end
     if bit.band(flags, 4) > 0 then handler, at = struct.unpack('<I2c0', a, at) end
     if bit.band(flags, 8) > 0 then user, indexed, at = struct.unpack('<I2c0I8', a, at) end
