@@ -23,15 +23,27 @@ HoldfastError
 │   ├── SessionExists               `create` met a living session
 │   ├── SessionGone                 deleted or expired under the caller's hands
 │   └── WrongUser                   the session belongs to another user
-└── TurnError
-    ├── TurnFinished                entered a turn that is finished; carries the outcome
-    ├── TurnFailed                  the turn's stored outcome is a failure
-    ├── TurnMismatch                the same turn id with another input
-    ├── TurnBusy                    another turn runs and the policy is `reject`
-    ├── QueueTimeout                the turn's place in the queue was given up
-    ├── TurnOvertaken               another holder has the turn now (fenced off)
-    ├── TurnConflict                both sides changed the same keys
-    └── StepMisuse                  a step's name or result breaks the journal's rules
+├── AssistantError                  a part of the assistant failed; the conversation goes on without it
+│   ├── ToolError                   a tool raised, took too long, or returned what no reply is for
+│   └── ModelError                  the language model could not be reached, or said nothing usable
+├── TurnError
+│   ├── TurnFinished                entered a turn that is finished; carries the outcome
+│   ├── TurnFailed                  the turn's stored outcome is a failure
+│   ├── TurnMismatch                the same turn id with another input
+│   ├── TurnBusy                    another turn runs and the policy is `reject`
+│   ├── QueueTimeout                the turn's place in the queue was given up
+│   ├── TurnOvertaken               another holder has the turn now (fenced off)
+│   ├── TurnConflict                both sides changed the same keys
+│   └── StepMisuse                  a step's name or result breaks the journal's rules
+└── KnowledgeError                  documents could not be read, indexed or searched
+    ├── KnowledgeMissing            no such folder, file, document or index
+    ├── UnreadableDocument          a document could not be read; names it
+    │   ├── UnsupportedDocument     no reader for its kind, or not text at all
+    │   ├── EncryptedDocument       it asks for a password
+    │   └── EmptyDocument           it holds no text (an empty file, a scan without a text layer)
+    ├── IndexUnusable               not a knowledge index, damaged, or written by a newer release
+    ├── IndexBusy                   another process went on writing to the index past the deadline
+    └── KnowledgeClosed             this index was closed by its owner
 """
 
 from __future__ import annotations
@@ -143,6 +155,26 @@ class WrongUser(SessionError, PermissionError):
     """The session belongs to another user."""
 
 
+class AssistantError(HoldfastError):
+    """A part of the assistant failed; the conversation goes on without it."""
+
+
+class ToolError(AssistantError):
+    """A tool raised an error, gave no answer in time, or returned what its task has no reply for."""
+
+
+class ModelError(AssistantError):
+    """The language model gave no usable answer.
+
+    Attributes:
+        reason: ``timeout``, ``unreachable``, ``refused``, ``garbled``, ``cut_off`` or ``empty``.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class TurnError(HoldfastError):
     """A turn could not be run or committed."""
 
@@ -201,3 +233,49 @@ class TurnConflict(TurnError):
 
 class StepMisuse(TurnError):
     """Two steps of a turn have one name, or a step's result cannot be journaled."""
+
+
+class KnowledgeError(HoldfastError):
+    """Documents could not be read, indexed or searched."""
+
+
+class KnowledgeMissing(KnowledgeError, FileNotFoundError):
+    """There is no such folder, file, document or index."""
+
+
+class UnreadableDocument(KnowledgeError):
+    """A document could not be read; the others are not concerned.
+
+    Attributes:
+        document: its name.
+        reason: why, without the name.
+    """
+
+    def __init__(self, document: str, reason: str) -> None:
+        super().__init__(f"{document}: {reason}")
+        self.document = document
+        self.reason = reason
+
+
+class UnsupportedDocument(UnreadableDocument):
+    """There is no reader for this kind of file, or it is not text at all."""
+
+
+class EncryptedDocument(UnreadableDocument):
+    """The document asks for a password."""
+
+
+class EmptyDocument(UnreadableDocument):
+    """The document holds no text: an empty file, or a scan without a text layer."""
+
+
+class IndexUnusable(KnowledgeError):
+    """The file is not a knowledge index, is damaged, or was written by a newer release."""
+
+
+class IndexBusy(KnowledgeError, TimeoutError):
+    """Another process went on writing to the index past the deadline; nothing was changed."""
+
+
+class KnowledgeClosed(KnowledgeError):
+    """This index was closed by its owner."""

@@ -1,0 +1,26 @@
+"""Objects by dotted path: ``package.module:name``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from holdfast.errors import ConfigError
+
+
+def imported(path: str, key: str) -> Callable[..., Any]:
+    """The function or class at the path. Raises `ConfigError`, naming the config's ``key``."""
+    module_name, colon, name = path.partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigError(f'{key} = "{path}" is not of the form package.module:name')
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f'{key} = "{path}" cannot be imported: {error}') from error
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        raise ConfigError(f'{key} = "{path}": module {module_name} has no function or class {name!r}')
+    return found  # type: ignore[no-any-return]  # checked: it is callable

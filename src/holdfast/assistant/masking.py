@@ -1,0 +1,169 @@
+"""Sensitive values, shown masked: ``138****1234``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.assistant.patterns import Span, bank_cards, emails, id_cards, phones, plain
+from holdfast.config import MaskKind
+from holdfast.sessions.message import Message, ToolCall
+
+
+def mask_phone(value: str) -> str:
+    """``138****1234``: three digits in front, four behind; of a short number two and two."""
+    value = re.sub(r"[^\d+]", "", plain(value))
+    if len(value) >= 11:
+        return f"{value[:3]}****{value[-4:]}"
+    return f"{value[:2]}****{value[-2:]}" if len(value) >= 7 else "****"
+
+
+def mask_email(value: str) -> str:
+    """``j***@example.com``."""
+    name, at, host = value.partition("@")
+    return f"{name[:1]}***@{host}" if at and name else "***"
+
+
+def mask_id_card(value: str) -> str:
+    """``110***********002X``."""
+    return f"{value[:3]}***********{value[-4:]}" if len(value) >= 15 else "***"
+
+
+def mask_bank_card(value: str) -> str:
+    """``**** 1234``."""
+    digits = re.sub(r"\D", "", plain(value))
+    return f"**** {digits[-4:]}" if len(digits) >= 12 else "****"
+
+
+def mask_text(value: str) -> str:
+    """``***``, whatever it was."""
+    return "***"
+
+
+MASKS: Final[Mapping[MaskKind, Callable[[str], str]]] = {
+    "phone": mask_phone,
+    "email": mask_email,
+    "id_card": mask_id_card,
+    "bank_card": mask_bank_card,
+    "text": mask_text,
+}
+_FINDERS: Final[Mapping[MaskKind, Callable[[str], Iterator[Span]]]] = {
+    "id_card": id_cards,
+    "bank_card": bank_cards,
+    "email": emails,
+    "phone": phones,
+}
+_LEAST: Final = 2
+"""Characters below which a known value is not looked for in texts: it would be found in half of them."""
+
+Known = tuple[tuple[re.Pattern[str], str], ...]
+"""How known values look in a text, and what stands there instead; the longest first."""
+
+
+class Masker:
+    """Masks the state fields that the config calls sensitive, and their values wherever they turn up.
+
+    A field counts at any depth of the state. Beside known values, user's texts are searched for whatever looks like a value of
+    a configured kind: a phone number that was mistyped, or given up, is in no state field any more.
+    """
+
+    def __init__(self, sensitive: Mapping[str, MaskKind]) -> None:
+        self._fields = dict(sensitive)
+        self._finders = [(kind, find) for kind, find in _FINDERS.items() if kind in self._fields.values()]
+
+    def state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """The state as it may be shown: sensitive fields masked, and their values inside other fields too."""
+        masked: dict[str, Any] = self._data(dict(state), self.known(state))
+        return masked
+
+    def data(self, value: Any, state: Mapping[str, Any]) -> Any:
+        """Any JSON-like value (a tool's arguments, a log record), masked likewise. ``state``: whose values are known."""
+        return self._data(value, self.known(state))
+
+    def text(self, text: str, state: Mapping[str, Any], *, detect: bool = True) -> str:
+        """A text without sensitive values; ``detect=False`` masks only those that the state knows."""
+        return self.replaced(text, self.known(state), detect=detect)
+
+    def message(self, message: Message, state: Mapping[str, Any]) -> Message:
+        """A message as it may be shown. In what the assistant says, only known values are masked: a document that it quotes
+        may have numbers of its own."""
+        known = self.known(state)
+        return msgspec.structs.replace(
+            message,
+            content=self.replaced(message.content, known, detect=message.role != "assistant"),
+            tool_calls=tuple(
+                ToolCall(call.id, call.name, self._data(call.arguments, known)) for call in message.tool_calls
+            ),
+            metadata=self._data(message.metadata, known),
+        )
+
+    def known(self, state: Mapping[str, Any], *texts: str) -> Known:
+        """What is to be masked in texts: the state's sensitive values, and those that are found in ``texts``."""
+        values = {value: kind for kind, value in self._values(state)}
+        for text in texts:
+            flat = plain(text)
+            for kind, find in self._finders:
+                values.update((value, kind) for _, _, value in find(flat))
+        ordered = sorted(values, key=len, reverse=True)
+        return tuple((_pattern(value), MASKS[values[value]](value)) for value in ordered if len(value) >= _LEAST)
+
+    def replaced(self, text: str, known: Known, *, detect: bool = False) -> str:
+        """The text with known values masked; with ``detect`` also what looks like one."""
+        if not self._fields or not text:
+            return text
+        for pattern, mask in known:
+            text = _put(text, ((match.start(), match.end(), mask) for match in pattern.finditer(plain(text))))
+        if detect:
+            for kind, find in self._finders:
+                text = _put(text, ((start, end, MASKS[kind](value)) for start, end, value in find(plain(text))))
+        return text
+
+    def _data(self, value: Any, known: Known) -> Any:
+        if isinstance(value, str):
+            return self.replaced(value, known, detect=True)
+        if isinstance(value, Mapping):
+            return {
+                name: self._masked(self._fields[name], item) if name in self._fields else self._data(item, known)
+                for name, item in value.items()
+            }
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._data(item, known) for item in value]
+        return value
+
+    def _masked(self, kind: MaskKind, value: Any) -> Any:
+        if value is None or value == "":
+            return value
+        if isinstance(value, Mapping):
+            return {name: self._masked(kind, item) for name, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._masked(kind, item) for item in value]
+        return MASKS[kind](str(value))
+
+    def _values(self, value: Any, kind: MaskKind | None = None) -> Iterator[tuple[MaskKind, str]]:
+        if isinstance(value, Mapping):
+            for name, item in value.items():
+                yield from self._values(item, self._fields.get(name, kind))
+        elif isinstance(value, list | tuple | set | frozenset):
+            for item in value:
+                yield from self._values(item, kind)
+        elif kind is not None and value is not None and not isinstance(value, bool | float | bytes):
+            yield kind, str(value)
+
+
+def _pattern(value: str) -> re.Pattern[str]:
+    digits = re.sub(r"[ \-.·]", "", plain(value))
+    if len(digits) >= 7 and digits.lstrip("+").isdigit():
+        return re.compile(r"[ \-.·]{0,2}".join(re.escape(digit) for digit in digits))
+    return re.compile(re.escape(plain(value)), re.IGNORECASE)
+
+
+def _put(text: str, spans: Iterable[Span]) -> str:
+    parts, at = [], 0
+    for start, end, mask in sorted(spans):
+        if start >= at:
+            parts += [text[at:start], mask]
+            at = end
+    return "".join([*parts, text[at:]])

@@ -1,0 +1,33 @@
+"""Everything that ``holdfast.toml`` may say: one typed tree, and how it is read.
+
+A value comes from (the first that has it) the caller's overrides, the environment (``HOLDFAST_SERVER__PORT=9000`` is ``port`` in
+``[server]``; ``HOLDFAST_STORE=redis://...`` is the store's URL), the file, the default given here. Folders that are read are
+relative to the file; what is written (store, index) is relative to the working directory.
+"""
+
+from holdfast.config.fields import Language, MaskKind
+from holdfast.config.loading import load_config
+from holdfast.config.sections import (
+    AssistantSection,
+    KnowledgeSection,
+    ModelSection,
+    ServerSection,
+    StoreSection,
+)
+from holdfast.config.tasks import ReplySection, SlotSection, TaskSection
+from holdfast.config.tree import Config
+
+__all__ = [
+    "AssistantSection",
+    "Config",
+    "KnowledgeSection",
+    "Language",
+    "MaskKind",
+    "ModelSection",
+    "ReplySection",
+    "ServerSection",
+    "SlotSection",
+    "StoreSection",
+    "TaskSection",
+    "load_config",
+]

@@ -1,0 +1,157 @@
+"""The sections of the file, but for the tasks."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Literal, cast, get_type_hints
+
+from pydantic import Field, SecretStr, create_model, model_validator
+
+from holdfast.config.fields import PREFIX, Language, Seconds, Section
+from holdfast.sessions.settings import StoreOptions, settings_from
+
+
+class StoreSection(Section):
+    """``[store]``: ``url`` and the options of `holdfast.open_store`."""
+
+    url: str = Field(default="sqlite:///holdfast.db", repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _checked(self) -> StoreSection:
+        settings_from(self.options)
+        return self
+
+    @property
+    def options(self) -> StoreOptions:
+        """The keyword arguments of `holdfast.open_store` that were given."""
+        return cast(StoreOptions, {name: getattr(self, name) for name in self.model_fields_set if name != "url"})
+
+
+StoreWithOptions: type[StoreSection] = create_model(
+    "StoreSection",
+    __base__=StoreSection,
+    **cast(Any, {name: (hint | None, None) for name, hint in get_type_hints(StoreOptions).items()}),
+)
+"""`StoreSection` with a field for each option, so that a new option of the store is one of the file's too."""
+
+
+class ServerSection(Section):
+    """``[server]``.
+
+    Attributes:
+        host, port: where to listen. Anything but loopback needs an access key.
+        access_keys: any of them opens the API; also one a line in ``access_key_file``.
+        max_body_bytes, max_input_chars: larger requests and inputs are refused.
+        max_concurrent_turns: turns that this node runs at once; further ones are told to come back.
+        turn_timeout: seconds after which a running turn is given up.
+        drain: seconds that running turns get on SIGTERM.
+        on_busy: what happens to a second input while the first one runs.
+        node: this node's name on the page and in logs; made from host and process if empty.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    access_keys: tuple[SecretStr, ...] = ()
+    access_key_file: Path | None = None
+    max_body_bytes: int = Field(default=256 * 1024, ge=1024)
+    max_input_chars: int = Field(default=8_000, ge=1)
+    max_concurrent_turns: int = Field(default=64, ge=1)
+    turn_timeout: Seconds = 120.0
+    drain: Seconds = 30.0
+    on_busy: Literal["queue", "reject"] = "queue"
+    node: str = Field(default="", max_length=64)
+
+    @model_validator(mode="after")
+    def _guarded(self) -> ServerSection:
+        if not self.keys and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} can be reached from other machines, and there is no access key: set access_keys "
+                f"(or {PREFIX}SERVER__ACCESS_KEYS='[\"...\"]', or access_key_file), or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All access keys in clear, those of ``access_key_file`` too."""
+        lines = _file_lines(self.access_key_file) if self.access_key_file else []
+        return (*(key.get_secret_value() for key in self.access_keys), *lines)
+
+
+class KnowledgeSection(Section):
+    """``[knowledge]``.
+
+    Attributes:
+        index: the index file; "" is an assistant without documents.
+        folders: read into the index by ``holdfast knowledge add`` and at the server's start.
+        passages: how many passages an answer is made from.
+        threshold: the least coverage at which a question counts as answerable, 0 to 1; None is the index's own.
+    """
+
+    index: str = "holdfast-knowledge.db"
+    folders: tuple[Path, ...] = ()
+    passages: int = Field(default=5, ge=1, le=50)
+    threshold: float | None = Field(default=None, ge=0, le=1)
+
+
+class ModelSection(Section):
+    """``[model]``: an OpenAI-compatible endpoint; without ``base_url`` and ``api_key`` there is no model.
+
+    Attributes:
+        base_url, api_key: also from OPENAI_BASE_URL and OPENAI_API_KEY.
+        timeout: seconds for a whole answer. idle: seconds without a further piece of it (the first one too).
+        max_tokens: asked of the model. max_chars: what is taken of an answer, whatever the model sends.
+        history: earlier messages that the model sees.
+        retries: of a request that failed before its first piece.
+    """
+
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    name: str = "gpt-4o-mini"
+    timeout: Seconds = 60.0
+    idle: Seconds = 20.0
+    max_tokens: int = Field(default=800, ge=1)
+    max_chars: int = Field(default=8_000, ge=100)
+    history: int = Field(default=6, ge=0, le=100)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    retries: int = Field(default=0, ge=0, le=5)
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is an endpoint to ask."""
+        return bool(self.base_url or self.api_key)
+
+
+class AssistantSection(Section):
+    """``[assistant]``: each stage by the name of a built-in or as ``package.module:factory``; see `holdfast.assistant.building`.
+
+    Attributes:
+        languages: the first one is spoken until the user's is known.
+        texts: built-in texts to replace, by language and name.
+    """
+
+    understand: str = "rules"
+    decide: str = "tasks"
+    act: str = "tools"
+    answer: str = "auto"
+    languages: tuple[Language, ...] = Field(default=("zh", "en"), min_length=1)
+    texts: dict[Language, dict[str, str]] = Field(default_factory=dict)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _file_lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"access_key_file {str(file)!r} cannot be read: {error}") from None

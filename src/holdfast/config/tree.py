@@ -1,0 +1,69 @@
+"""The whole tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from holdfast.config.fields import PREFIX, MaskKind
+from holdfast.config.sections import (
+    AssistantSection,
+    KnowledgeSection,
+    ModelSection,
+    ServerSection,
+    StoreSection,
+    StoreWithOptions,
+)
+from holdfast.config.tasks import TaskSection
+
+
+class Config(BaseSettings):
+    """The whole file. Made by `load_config`, or in code: ``Config(store={"url": "memory:"})``."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, env_prefix=PREFIX, env_nested_delimiter="__"
+    )
+
+    store: StoreSection = Field(default_factory=StoreWithOptions)
+    server: ServerSection = ServerSection()
+    knowledge: KnowledgeSection = KnowledgeSection()
+    model: ModelSection = ModelSection()
+    assistant: AssistantSection = AssistantSection()
+    sensitive: dict[str, MaskKind] = {}
+    tasks: tuple[TaskSection, ...] = ()
+
+    @field_validator("store", mode="wrap")
+    @classmethod
+    def _with_options(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> StoreSection:
+        return value if isinstance(value, StoreSection) else StoreWithOptions.model_validate(value)
+
+    @model_validator(mode="after")
+    def _speaks_all_languages(self) -> Config:
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise ValueError("two tasks have one name")
+        for task in self.tasks:
+            texts = {"title": task.title, **{f"replies.{name}": reply.text for name, reply in task.replies.items()}}
+            for slot in task.slots:
+                texts[f"slots.{slot.name}.prompt"] = slot.prompt
+                if slot.invalid:
+                    texts[f"slots.{slot.name}.invalid"] = slot.invalid
+            for where, text in texts.items():
+                for language in self.assistant.languages:
+                    if language not in text:
+                        raise ValueError(f"task {task.name!r}: {where} has no text for language {language!r}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`load_config` merges the sources itself, so that it can name the one that is wrong."""
+        return (init_settings,)

@@ -1,0 +1,1 @@
+"""The sample assistant: a config, a tool, and documents, used where no config is given."""
