@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
 
-run: $(READY) ## the main job
-	$(BIN)/python examples/survive.py
+run: $(READY) ## the main job: an assistant that answers from documents, at the printed URL
+	$(BIN)/holdfast serve
 
 test: $(READY) ## everything, on servers that the tests start themselves
 	sh scripts/install-servers.sh

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
-from bench import absolute, history_cost, json_baseline, redis_commit, redis_rate, sqlite_bare, wire
+from bench import absolute, history_cost, http_turn, json_baseline, redis_commit, redis_rate, sqlite_bare, wire
 from bench.figures import Figure
 from bench.report import markdown, print_tables, write_json
 from bench.setting import Setting
@@ -31,6 +31,7 @@ TOPICS: Final = {
     "redis": Topic("What a commit costs Redis", redis_commit.measure),
     "rate": Topic("Commits a second, against redis-benchmark", redis_rate.measure),
     "sqlite": Topic("SQLite (synchronous=FULL) against its own statements, bare", sqlite_bare.measure),
+    "http": Topic("A turn over HTTP, with the extractive answer, beside a bare FastAPI echo", http_turn.measure),
     "absolute": Topic("Absolute figures, of this run on this machine only", absolute.measure),
 }
 

@@ -58,7 +58,9 @@ async def start(url: str, question: str, turn_id: str, calls: Path) -> asyncio.s
 
 
 async def demo(url: str, calls: Path) -> bool:
-    table = Table("turn", "killed node", "finished by", "attempts", "version", "answer", title="every first node is killed -9")
+    table = Table(
+        "turn", "killed node", "finished by", "attempts", "version", "answer", title="every first node is killed -9"
+    )
     fine = True
     for number, question in enumerate(QUESTIONS, 1):
         turn_id = f"message-{number}"
@@ -77,9 +79,11 @@ async def demo(url: str, calls: Path) -> bool:
         messages = [message.content async for message in store.messages(SESSION)]
         state = await store.get(SESSION)
         await store.delete(SESSION)
-    made = calls.read_text().splitlines()
+    made = calls.read_text().splitlines()  # noqa: ASYNC240 -- a few lines, at the end
     fine &= messages[::2] == QUESTIONS and state == {"asked": len(QUESTIONS)} and made == QUESTIONS
-    print(f"messages in the log: {len(messages)} (of {2 * len(QUESTIONS)}), look-ups made: {len(made)} (of {len(QUESTIONS)})")
+    print(
+        f"messages in the log: {len(messages)} (of {2 * len(QUESTIONS)}), look-ups made: {len(made)} (of {len(QUESTIONS)})"
+    )
     print("nothing was lost, nothing was done twice" if fine else "SOMETHING WAS LOST OR DONE TWICE")
     return fine
 

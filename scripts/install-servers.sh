@@ -6,6 +6,8 @@ need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 
 need redis-server redis-server
 need faketime faketime
+need chromium chromium
+command -v dpkg >/dev/null && { dpkg -s fonts-noto-cjk >/dev/null 2>&1 || missing="$missing fonts-noto-cjk"; } # the pages in Chinese
 [ -z "$missing" ] && exit 0
 
 if ! command -v apt-get >/dev/null; then

@@ -132,7 +132,7 @@ async def test_a_server_that_is_not_there_is_replaced_by_quotes(talk: Any) -> No
     chat = await talk(model_settings={"base_url": f"http://127.0.0.1:{port}/v1", "timeout": 5})
     outcome = await chat.turn("运费多少?")
     assert outcome.messages[-1].metadata["fallback"] == "unreachable"
-    assert "语言模型没有给出回答:连接失败" in outcome.reply
+    assert "语言模型没有给出回答：连接失败" in outcome.reply
 
 
 async def test_nothing_relevant_asks_no_model(talk: Any, server: FakeModelServer) -> None:

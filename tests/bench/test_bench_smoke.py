@@ -60,6 +60,16 @@ async def test_bytes_on_the_wire_do_not_grow_with_the_history(tmp_path: Path) ->
     assert all(figure.verdict == "ok" for figure in figures)
 
 
+async def test_http_turns_stand_beside_the_echo_at_every_number_of_callers(tmp_path: Path) -> None:
+    names = [figure.name for figure in await measured("http", tmp_path)]
+    for what in ("bare FastAPI echo", "HTTP turn, sqlite", "HTTP turn, redis"):
+        for callers in ("1 caller", "16 callers", "64 callers"):
+            assert f"{what}, {callers}: requests a second" in names
+            assert f"{what}, {callers}: p99" in names
+    for backend in ("sqlite", "redis"):
+        assert f"{backend}: store and session part of a turn / one bare echo" in names
+
+
 async def test_counters_leave_out_what_reading_them_costs() -> None:
     needs_redis_server()
     async with RedisServer() as server:

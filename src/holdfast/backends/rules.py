@@ -1,6 +1,6 @@
 """The contract's decisions as plain functions without I/O, shared by the backends that run in Python.
 
-A backend loads a `Head` (and a `Pending`), asks here what to do, and writes. `redis/functions.lua` states the same rules in
+A backend loads a `Head` (and a `Pending`), asks here what to do, and writes. `redis/functions/*.lua` states the same rules in
 Lua; the contract suite holds both to one behaviour.
 """
 

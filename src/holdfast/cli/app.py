@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from holdfast import __version__
-from holdfast.cli import checking, exporting, importing, sessions
+from holdfast.cli import chat, checking, demo, exporting, importing, knowledge, serve, sessions
 from holdfast.cli.output import clean
 from holdfast.errors import ConfigError, HoldfastError
 
@@ -20,11 +20,24 @@ _UsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]  # typer bri
 
 app = typer.Typer(
     name="holdfast",
-    help="Look after Holdfast's sessions and the stores that keep them.",
+    help="Serve an assistant, and look after its sessions, documents and stores.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("serve")(serve.serve)
+app.command("chat")(chat.chat)
+_demo = typer.Typer(name="demo", help="Things to watch.", no_args_is_help=True)
+_demo.command("failover")(demo.failover)
+app.add_typer(knowledge.app)
+app.add_typer(_demo)
+
+
+@_demo.callback()
+def _demo_root() -> None:
+    """Things to watch."""  # a group, though it has one command so far
+
+
 _sessions = typer.Typer(name="sessions", help="List, show, delete, export and import sessions.", no_args_is_help=True)
 _sessions.command("ls")(sessions.ls)
 _sessions.command("show")(sessions.show)

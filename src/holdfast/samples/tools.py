@@ -16,8 +16,8 @@ class Order(NamedTuple):
     placed: date
 
 
-_SHIPPED: Final = {"zh": "已发货,预计明天送达", "en": "shipped, and expected tomorrow"}
-_PACKING: Final = {"zh": "正在打包,预计今天发出", "en": "being packed, and leaves today"}
+_SHIPPED: Final = {"zh": "已发货，预计明天送达", "en": "shipped, and expected tomorrow"}
+_PACKING: Final = {"zh": "正在打包，预计今天发出", "en": "being packed, and leaves today"}
 _DELIVERED: Final = {"zh": "已签收", "en": "delivered"}
 _REFUNDING: Final = {"zh": "退款处理中,3 个工作日内到账", "en": "being refunded, which takes up to 3 working days"}
 

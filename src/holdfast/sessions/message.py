@@ -45,7 +45,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
         content: the text.
         turn_id: the turn that wrote it; "" outside a turn, and where a page of the log begins in the middle of a turn. Filled in
             when it is appended.
-        created_at: seconds since the Unix epoch (whole ones unless given), by the clock of the node that wrote it; for display only.
+        created_at: seconds since the Unix epoch (whole ones unless given), by the clock of the node that wrote it; for
+            display only.
         tool_calls: tools that an assistant's message asks for.
         tool_call_id: in a tool's message, the call that it answers.
         citations: sources of an assistant's message.

@@ -1,0 +1,1 @@
+"""Shows a conversation going on while its nodes are killed: `holdfast demo failover`."""

@@ -1,0 +1,1 @@
+"""The HTTP server: sessions, turns and their streams, problems, probes, metrics, the chat page. Needs the ``server`` extra."""

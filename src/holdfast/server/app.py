@@ -1,0 +1,105 @@
+"""The application: routes, problems and the rim put together over a store and an assistant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from holdfast import __version__
+from holdfast.config import Config
+from holdfast.errors import HoldfastError
+from holdfast.server.describing import describe
+from holdfast.server.desk import TurnDesk
+from holdfast.server.metrics import Metrics
+from holdfast.server.node import Node, Served, node_name
+from holdfast.server.node_routes import add_node_routes
+from holdfast.server.pages import PAGE, add_page_routes
+from holdfast.server.problems import BAD_METHOD, INVALID, NOT_FOUND, Kind, Refused
+from holdfast.server.replies import problem_reply
+from holdfast.server.rim import Rim
+from holdfast.server.session_routes import add_session_routes
+from holdfast.server.turn_routes import add_turn_routes
+from holdfast.turns.store import TurnStore
+
+_ABOUT: Final = (
+    "Multi-turn conversations that survive their servers. A **session** is a conversation, a **turn** one input and its "
+    "reply; a turn's `Idempotency-Key` makes sending it again safe. Errors are `application/problem+json` (RFC 9457)."
+)
+
+
+def create_app(store: TurnStore, assistant: Served, config: Config | None = None, *, page: Path = PAGE) -> FastAPI:
+    """The server's ASGI application. Store and assistant stay the caller's to close, after `node_of(app).desk.drain`.
+
+    One store serves one application: the assistant is registered there as the handler of its turns.
+    """
+    config = config or Config()
+    settings = config.server
+    name, metrics = node_name(settings.node), Metrics()
+    desk = TurnDesk(
+        store,
+        assistant,
+        metrics,
+        node=name,
+        limit=settings.max_concurrent_turns,
+        timeout=settings.turn_timeout,
+    )
+    node = Node(name, store, assistant, config, desk, metrics)
+    app = FastAPI(
+        title="Holdfast",
+        version=__version__,
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        middleware=[Middleware(Rim, node=name, metrics=metrics, keys=settings.keys)],
+        exception_handlers={
+            HoldfastError: _problem,
+            Refused: _problem,
+            RequestValidationError: _invalid,
+            HTTPException: _http,
+        },
+        redirect_slashes=False,
+    )
+    app.state.node = node
+    add_turn_routes(app, node)  # first, because routes are tried in order
+    add_session_routes(app, node)
+    add_node_routes(app, node)
+    add_page_routes(app, page)
+    describe(app, keys=bool(settings.keys))
+    return app
+
+
+def node_of(app: FastAPI) -> Node:
+    """The node behind an application that `create_app` made."""
+    node: Node = app.state.node
+    return node
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    return problem_reply(error, request)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """FastAPI's findings, without the values that it found."""
+    assert isinstance(error, RequestValidationError)
+    places = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+    return problem_reply(Refused(INVALID, f"The request does not fit: {'; '.join(places)}."), request)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    known: dict[int, Kind] = {404: NOT_FOUND, 405: BAD_METHOD}
+    kind = known.get(error.status_code) or Kind("http", error.status_code, error.detail, error.detail)
+    reply = problem_reply(Refused(kind), request)
+    reply.headers.update(_plain(error.headers))
+    return reply
+
+
+def _plain(headers: Any) -> dict[str, str]:
+    return {name: value for name, value in (headers or {}).items() if name.lower() == "allow"}

@@ -1,0 +1,74 @@
+"""Request bodies: read up to a limit, and checked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from holdfast.server import shapes
+from holdfast.server.problems import BODY_TOO_LARGE, BODY_TOO_SLOW, INVALID, MALFORMED, MEDIA_TYPE, Refused
+
+T = TypeVar("T")
+
+_PATIENCE_S: Final = 30.0
+"""Seconds for a body to arrive."""
+
+_NEW_SESSION: Final = msgspec.json.Decoder(shapes.NewSession)
+_NEW_TURN: Final = msgspec.json.Decoder(shapes.NewTurn)
+
+
+async def new_session(request: Request, max_bytes: int) -> shapes.NewSession:
+    """The body of a new session; none at all is an empty one. Raises `Refused`."""
+    body = await _read(request, max_bytes)
+    return _decoded(_NEW_SESSION, request, body) if body.strip() else shapes.NewSession()
+
+
+async def new_turn(request: Request, max_bytes: int, max_chars: int) -> shapes.NewTurn:
+    """The body of a new turn. Raises `Refused`."""
+    turn = _decoded(_NEW_TURN, request, await _read(request, max_bytes))
+    if len(turn.input) > max_chars:
+        raise Refused(INVALID, f"`input` has {len(turn.input)} characters; at most {max_chars} are taken.")
+    if not turn.input.strip():
+        raise Refused(INVALID, "`input` is empty.")
+    return turn
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    """The whole body. It is counted while it comes: a length may be missing, or wrong."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            async for part in request.stream():
+                size += len(part)
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                parts.append(part)
+    except TimeoutError:
+        raise Refused(BODY_TOO_SLOW) from None
+    return b"".join(parts)
+
+
+def _too_large(max_bytes: int) -> Refused:
+    return Refused(BODY_TOO_LARGE, f"A body has at most {max_bytes} bytes here.")
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], request: Request, body: bytes) -> T:
+    media, _, rest = request.headers.get("content-type", "").partition(";")
+    if media.strip().lower() != "application/json":
+        raise Refused(MEDIA_TYPE)
+    charset = rest.lower().replace('"', "").partition("charset=")[2].strip()
+    if charset not in ("", "utf-8", "utf8"):
+        raise Refused(MEDIA_TYPE, "Send the body in UTF-8.")
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:  # names the place, never the value
+        raise Refused(INVALID, f"The body does not fit: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refused(MALFORMED, "The body is not JSON in UTF-8.") from None

@@ -1,0 +1,52 @@
+"""The server made from the config: documents read, assistant built, application put together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+
+from holdfast.assistant.building import build_assistant
+from holdfast.config import Config
+from holdfast.knowledge.adding import add
+from holdfast.knowledge.index import KnowledgeIndex
+from holdfast.server.app import create_app
+from holdfast.turns.store import TurnStore
+
+Progress = Callable[[int, int], None]
+"""Is told how many documents were read, of how many."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def opened_app(config: Config, store: TurnStore, progress: Progress | None = None) -> AsyncIterator[FastAPI]:
+    """The application of a config over an open store, which stays the caller's to close; all else is closed at the end.
+
+    The knowledge index is made where it is missing, and brought up to date. Raises `ConfigError` and `KnowledgeError`.
+    """
+    async with AsyncExitStack() as opened:
+        knowledge = None
+        if config.knowledge.index:
+            knowledge = await opened.enter_async_context(await _knowledge(config, progress))
+        assistant = await build_assistant(config, knowledge=knowledge)
+        opened.push_async_callback(assistant.aclose)
+        yield create_app(store, assistant, config)
+
+
+async def _knowledge(config: Config, progress: Progress | None) -> KnowledgeIndex:
+    settings = config.knowledge
+    index = await KnowledgeIndex.open(Path(settings.index), write=bool(settings.folders))
+    try:
+        if settings.folders:
+            report = await add(index, settings.folders, progress)
+            for skipped in report.skipped:
+                _log.warning("document %s is left out: %s", skipped.document, skipped.reason)
+    except BaseException:
+        await index.close()
+        raise
+    return index

@@ -1,0 +1,120 @@
+"""The description in ``/openapi.json``: shapes and problems of each route, made from the same types that encode and check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from holdfast.server import shapes
+from holdfast.server.problems import KINDS_OF_ERRORS, OWN_KINDS, Kind, Problem
+
+_REF: Final = "#/components/schemas/{name}"
+_SHAPES: Final = (
+    shapes.NewSession,
+    shapes.NewTurn,
+    shapes.Session,
+    shapes.SessionList,
+    shapes.MessageList,
+    shapes.Outcome,
+    shapes.Passage,
+    shapes.Info,
+    shapes.Ready,
+    Problem,
+)
+_KINDS: Final[Mapping[str, Kind]] = {kind.slug: kind for kind in (*KINDS_OF_ERRORS.values(), *OWN_KINDS)}
+EVENT_STREAM: Final[dict[str, Any]] = {
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "description": "One event: status, token, citations, restarted, done (an `Outcome`), error (a `Problem`).",
+            "properties": {
+                "id": {"type": "string"},
+                "event": {"type": "string"},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+            "required": ["id", "event", "data"],
+        },
+        "example": 'id: 9f31c2aa.1\nevent: token\ndata: {"text":"It is on its way."}\n\n',
+    }
+}
+
+
+def described(
+    summary: str,
+    shape: type | None,
+    *problems: str,
+    status: int = 200,
+    content: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
+    parameters: Sequence[Mapping[str, Any]] = (),
+    text: str = "",
+    empty: int = 0,
+) -> dict[str, Any]:
+    """Arguments of a route: what it answers with (``shape`` as JSON, other ``content``, ``empty`` with a further status), the
+    kinds of problem, its body, and ``parameters`` that the route reads by itself."""
+    ways: dict[str, Any] = {}
+    if shape is not None:
+        ways["application/json"] = {"schema": _ref(shape)}
+    ways.update(content or {})
+    answers: dict[int | str, dict[str, Any]] = {status: {"description": summary, **({"content": ways} if ways else {})}}
+    if empty:
+        answers[empty] = {"description": "Nothing more to say"}
+    for slug in ("unauthorized", *problems, "internal"):
+        kind = _KINDS[slug]
+        answer = answers.setdefault(kind.status, {"description": "", "content": {}})
+        answer["description"] = f"{answer['description']}; {kind.title}".lstrip("; ")
+        answer["content"] = {"application/problem+json": {"schema": _ref(Problem)}}
+        if kind.retry_after:
+            answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    return {
+        "summary": summary,
+        "description": text or None,
+        "status_code": status,
+        "response_class": Response,  # shapes are encoded by msgspec, and not a second time
+        "response_model": None,
+        "responses": answers,
+        "openapi_extra": {
+            **({"requestBody": body} if body else {}),
+            **({"parameters": parameters} if parameters else {}),
+        },
+    }
+
+
+def body_of(shape: type, example: Mapping[str, Any], *, required: bool = True) -> dict[str, Any]:
+    """A JSON request body."""
+    return {"required": required, "content": {"application/json": {"schema": _ref(shape), "example": example}}}
+
+
+def describe(app: FastAPI, *, keys: bool) -> None:
+    """Completes the description that FastAPI makes: the shapes, and the access key where one is needed."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = make()
+            _, components = msgspec.json.schema_components(_SHAPES, ref_template=_REF)
+            document.setdefault("components", {})["schemas"] = components
+            for path, operations in document["paths"].items():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None) if not _declares(operation, "422") else None
+                    if not keys:
+                        operation["responses"].pop("401", None)
+                    elif path.startswith("/v1"):
+                        operation["security"] = [{"accessKey": []}]
+            if keys:
+                document["components"]["securitySchemes"] = {"accessKey": {"type": "http", "scheme": "bearer"}}
+        return app.openapi_schema or document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+def _declares(operation: Mapping[str, Any], status: str) -> bool:
+    return "application/problem+json" in operation["responses"].get(status, {}).get("content", {})
+
+
+def _ref(shape: type) -> dict[str, str]:
+    return {"$ref": _REF.format(name=shape.__name__)}

@@ -1,0 +1,171 @@
+"""All turns that run on this node: started, found, counted, and finished before the node ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from holdfast.errors import HoldfastError, SessionNotFound, TurnFailed, TurnMismatch
+from holdfast.server import shapes
+from holdfast.server.faults import log_fault
+from holdfast.server.joining import join_turn
+from holdfast.server.metrics import Metrics
+from holdfast.server.problems import DRAINING, OVERLOADED, TURN_TIMEOUT, Refused, kind_of, problem_of
+from holdfast.server.running import BEGIN, RunningTurn
+from holdfast.turns.outcome import Outcome
+from holdfast.turns.run import Policy
+from holdfast.turns.store import TurnStore
+from holdfast.turns.turn import Handler, Turn
+
+HANDLER: Final = "assistant"
+"""The name under which every node registers the assistant, so that one can go on where another stopped."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _Unborn(SessionNotFound):
+    """The session was deleted between the look for it and the turn: the turn must not bring it back."""
+
+
+class TurnDesk:
+    """Turns of this node, by session and turn id. A turn has a task of its own: whoever asked for it may leave.
+
+    Attributes:
+        draining: no further turns are taken.
+    """
+
+    def __init__(
+        self, store: TurnStore, handler: Handler, metrics: Metrics, *, node: str, limit: int, timeout: float
+    ) -> None:
+        self.draining = False
+        self._store = store
+        self._assistant = handler
+        self._metrics = metrics
+        self._node = node
+        self._limit = limit
+        self._timeout = timeout
+        self._turns: dict[tuple[str, str], RunningTurn] = {}
+        self._posted: set[RunningTurn] = set()
+        self._joined: set[RunningTurn] = set()
+        store.handlers.register(HANDLER, self._handle)
+        metrics.running(lambda: len(self._posted) + sum(turn.begun for turn in self._joined))
+
+    def ids(self, session_id: str) -> list[str]:
+        """Turns of this session that run here, oldest first."""
+        return [turn_id for session, turn_id in self._turns if session == session_id]
+
+    def find(self, session_id: str, turn_id: str) -> RunningTurn | None:
+        """The turn of this id, if it runs (or is followed) here."""
+        return self._turns.get((session_id, turn_id))
+
+    def post(self, session_id: str, turn_id: str, text: str, on_busy: Policy) -> tuple[RunningTurn, bool]:
+        """The turn with this input: started, or (True) the same one that runs here already.
+
+        Raises `Refused` while the node stops or runs as many turns as it may, and `TurnMismatch`.
+        """
+        known = self._turns.get((session_id, turn_id))
+        if known is not None and known.text is not None:
+            if known.text != text:
+                raise TurnMismatch("this turn runs with another input")
+            return known, True
+        self._check_room(self._posted)
+        turn = RunningTurn(session_id, turn_id, text)
+        return self._started(turn, self._run(turn, text, on_busy), self._posted), False
+
+    def follow(self, session_id: str, turn_id: str) -> RunningTurn:
+        """The turn of this id, whatever its input: the one that runs here, or a wait for its outcome. Raises `Refused`."""
+        if (known := self._turns.get((session_id, turn_id))) is not None:
+            return known
+        self._check_room(self._joined)
+        turn = RunningTurn(session_id, turn_id, None)
+        return self._started(
+            turn, join_turn(self._store, session_id, turn_id, HANDLER, turn.emit, wait=self._timeout), self._joined
+        )
+
+    async def drain(self, seconds: float) -> None:
+        """Takes no further turns, lets running ones end, and after ``seconds`` gives the rest back for another node."""
+        self.draining = True
+        for turn in list(self._joined):
+            if not turn.begun:
+                self._stop(turn)  # it runs elsewhere: to be followed elsewhere
+        tasks = [turn.task for turn in (*self._posted, *self._joined) if turn.task is not None]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                _log.warning("%d turn(s) did not end within %g s and are given back", len(late), seconds)
+                await asyncio.wait(late, timeout=5)
+
+    # --- one turn ---
+
+    def _check_room(self, turns: set[RunningTurn]) -> None:
+        if self.draining:
+            raise Refused(DRAINING)
+        if len(turns) >= self._limit:
+            raise Refused(OVERLOADED)
+
+    def _started(self, turn: RunningTurn, work: Awaitable[Outcome], kept: set[RunningTurn]) -> RunningTurn:
+        key = (turn.session_id, turn.turn_id)
+        self._turns[key] = turn
+        kept.add(turn)
+        turn.task = asyncio.get_running_loop().create_task(self._to_its_end(turn, work, kept))
+        return turn
+
+    async def _run(self, turn: RunningTurn, text: str, on_busy: Policy) -> Outcome:
+        store, session_id = self._store, turn.session_id
+        if store.cache.get(store.key(session_id), 0) is None and not await store.exists(session_id):
+            raise SessionNotFound(f"there is no session {session_id!r}")
+        try:
+            return await store.run_turn(
+                session_id, HANDLER, input=text, turn_id=turn.turn_id, on_busy=on_busy, on_event=turn.emit
+            )
+        except _Unborn:
+            await store.delete(session_id)  # the input that was just accepted
+            raise
+
+    async def _handle(self, turn: Turn) -> Any:
+        if turn.session.version is None:
+            raise _Unborn(f"there is no session {turn.session.id!r}")
+        turn.emit(BEGIN)
+        return await self._assistant(turn)
+
+    async def _to_its_end(self, turn: RunningTurn, work: Awaitable[Outcome], kept: set[RunningTurn]) -> None:
+        started = time.perf_counter()
+        limit = asyncio.timeout(self._timeout)
+        result = "failed"
+        try:
+            async with limit:
+                outcome = await work
+            turn.done(shapes.outcome_of(outcome, self._node))
+            result = "replayed" if outcome.replayed else "completed"
+        except asyncio.CancelledError as error:
+            self._fail(turn, Refused(DRAINING), error)
+            result = "given_back"
+        except (HoldfastError, Refused) as error:
+            self._fail(turn, error, error)
+            result = (
+                "failed" if isinstance(error, TurnFailed) else "refused" if kind_of(error).status < 500 else "error"
+            )
+        except Exception as error:  # noqa: BLE001  (a handler's own: told and counted here)
+            shown = Refused(TURN_TIMEOUT) if limit.expired() else error
+            self._fail(turn, shown, error)
+            result = "timeout" if limit.expired() else "error"
+        finally:
+            kept.discard(turn)
+            if self._turns.get((turn.session_id, turn.turn_id)) is turn:
+                del self._turns[turn.session_id, turn.turn_id]
+            self._metrics.turn(result, time.perf_counter() - started)
+
+    def _fail(self, turn: RunningTurn, shown: BaseException, cause: BaseException) -> None:
+        problem = problem_of(shown, turn_id=turn.turn_id)
+        turn.failed(problem, shown)
+        if problem.status >= 500 and not isinstance(cause, asyncio.CancelledError | Refused):
+            log_fault(_log, f"a turn ended with {problem.status} ({problem.title})", cause)
+
+    def _stop(self, turn: RunningTurn) -> None:
+        if turn.task is not None:
+            turn.task.cancel()

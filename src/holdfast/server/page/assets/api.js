@@ -1,0 +1,88 @@
+// The HTTP API: one function a request. Errors are either a Problem (the server said no) or Unreachable (nobody answered).
+import { forThisTab } from "./memory.js";
+
+const TEMPORARY = new Set([429, 502, 503, 504]); // a proxy's own errors among them
+const TEMPORARY_KINDS = new Set(["queue-timeout", "turn-overtaken", "turn-conflict", "turn-busy"]);
+const FINAL_KINDS = new Set(["turn-failed", "turn-mismatch", "turn-finished"]);
+
+/** The server's answer that it could not, after RFC 9457. */
+export class Problem extends Error {
+  constructor({ type = "", title = "", status = 0, detail = "" }, retryAfter = null) {
+    super(detail || title || `HTTP ${status}`);
+    this.kind = type.split("/").pop();
+    this.status = status;
+    this.title = title;
+    this.retryAfter = retryAfter; // seconds
+  }
+
+  /** The same request may well succeed in a moment. */
+  get temporary() {
+    return TEMPORARY.has(this.status) || TEMPORARY_KINDS.has(this.kind);
+  }
+
+  /** Its turn id is used up: only a new one can bring an answer. */
+  get isFinal() {
+    return FINAL_KINDS.has(this.kind) || (this.status >= 400 && this.status < 500 && !this.temporary);
+  }
+
+  get sessionMissing() {
+    return this.status === 410 || (this.status === 404 && this.kind !== "passage-not-found");
+  }
+}
+
+/** No answer came at all, or the connection broke. */
+export class Unreachable extends Error {}
+
+export const getInfo = () => getJson("v1/info");
+export const createSession = async () => (await request("v1/sessions", { method: "POST", body: {} })).json();
+export const getPassage = (path) => getJson(path);
+
+/** A page of messages, oldest first; without `start`, the last ones. */
+export function getMessages(session, { start = null, limit }) {
+  const range = new URLSearchParams(start === null ? { limit } : { start, limit });
+  return getJson(`v1/sessions/${encodeURIComponent(session)}/messages?${range}`);
+}
+
+/** The response whose body is the turn's stream. Sending the same turn again is always safe: it is joined, or replayed. */
+export function postTurn({ session, turnId, input, lastEventId, signal }) {
+  const headers = { Accept: "text/event-stream", "Idempotency-Key": turnId };
+  if (lastEventId) headers["Last-Event-ID"] = lastEventId;
+  const body = { input, on_busy: "queue" };
+  return request(`v1/sessions/${encodeURIComponent(session)}/turns`, { method: "POST", body, headers, signal });
+}
+
+/** The key that the server asks for, if it does; kept in this tab only. */
+export const giveAccessKey = (key) => forThisTab.keep("access-key", key);
+
+async function getJson(path) {
+  const response = await request(path, {});
+  return response.json().catch(() => {
+    throw new Unreachable("the answer broke off");
+  });
+}
+
+async function request(path, { method = "GET", body, headers = {}, signal }) {
+  const key = forThisTab.recall("access-key");
+  const sent = { ...headers };
+  if (key) sent.Authorization = `Bearer ${key}`;
+  if (body !== undefined) sent["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(address(path), { method, headers: sent, body: body && JSON.stringify(body), signal, cache: "no-store" });
+  } catch (error) {
+    throw new Unreachable(error.message);
+  }
+  if (response.ok) return response;
+  throw await problemOf(response);
+}
+
+async function problemOf(response) {
+  const told = await response.json().catch(() => ({})); // a proxy's page is HTML
+  const retryAfter = Number.parseFloat(response.headers.get("Retry-After"));
+  return new Problem({ ...told, status: response.status }, Number.isFinite(retryAfter) ? retryAfter : null);
+}
+
+/** Relative to the page, so that it also works below a path prefix; the API's own paths are made so too. */
+function address(path) {
+  return new URL(path.replace(/^\//, ""), document.baseURI);
+}

@@ -1,0 +1,142 @@
+// The page: it owns the conversation, and what the user chose to see.
+import { AccessKey } from "./access_key.js";
+import { onSessionChange, showSession, shownSession } from "./address_bar.js";
+import { getInfo, giveAccessKey } from "./api.js";
+import { Announcer } from "./announcer.js";
+import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
+import { Drawer } from "./drawer.js";
+import { Header } from "./header.js";
+import { html, render, useEffect, useReducer, useRef, useState } from "./html.js";
+import { preferredLanguage, rememberLanguage, textsOf } from "./i18n.js";
+import { onSystemTheme, shownTheme, switchTheme } from "./theme.js";
+import { Transcript } from "./transcript.js";
+
+function App() {
+  const redraw = useRedraw();
+  const conversation = useConversation(redraw);
+  const [language, setLanguage] = useState(preferredLanguage);
+  const [info, setInfo] = useState(null);
+  const [keyNeeded, setKeyNeeded] = useState(false);
+  const [draft, setDraft] = useState("");
+  const [source, setSource] = useState(null); // {citations, number} in the drawer
+  const field = useRef(null);
+  const texts = textsOf(language);
+  const online = useOnline(redraw);
+
+  const load = () => {
+    getInfo().then(
+      (found) => (setInfo(found), setKeyNeeded(false)),
+      (problem) => problem.status === 401 && setKeyNeeded(true),
+    );
+    conversation.open(shownSession());
+  };
+  useEffect(load, []);
+  useEffect(() => onSessionChange(() => conversation.open(shownSession())), []);
+  useEffect(() => onSystemTheme(redraw), []);
+  useEffect(() => void (document.documentElement.lang = texts.htmlLanguage), [language]);
+  useEffect(() => matchMedia("(hover: hover)").matches && field.current.focus(), []); // no keyboard over a phone's page
+  useEscape(() => conversation.stop());
+
+  function send(text) {
+    setDraft("");
+    conversation.send(text);
+    field.current.focus();
+  }
+
+  function startNew() {
+    const lost = conversation.phase === "missing" && conversation.entries.at(-1)?.input; // what could not be said any more
+    conversation.startNew();
+    if (lost) setDraft(lost);
+    field.current.focus();
+  }
+
+  function changeLanguage() {
+    const other = language === "en" ? "zh" : "en";
+    rememberLanguage(other);
+    setLanguage(other);
+  }
+
+  return html`
+    <${Header}
+      texts=${texts}
+      theme=${shownTheme()}
+      onNew=${startNew}
+      onLanguage=${changeLanguage}
+      onTheme=${() => (switchTheme(), redraw())}
+    />
+    <${Transcript}
+      texts=${texts}
+      conversation=${conversation}
+      onSource=${(citations, number) => setSource({ citations, number })}
+      onExample=${send}
+      onNew=${startNew}
+      onReload=${load}
+    />
+    <footer class="foot">
+      ${!online && html`<p class="banner" role="status">${texts.offline}</p>`}
+      ${keyNeeded && html`<${AccessKey} texts=${texts} onKey=${(key) => (giveAccessKey(key), load())} />`}
+      <${Composer}
+        texts=${texts}
+        draft=${draft}
+        onDraft=${setDraft}
+        busy=${conversation.live !== null}
+        most=${info?.max_input_chars ?? null}
+        onSend=${send}
+        onStop=${() => conversation.stop()}
+        field=${field}
+      />
+    </footer>
+    ${source &&
+    html`<${Drawer}
+      texts=${texts}
+      ...${source}
+      onNumber=${(number) => setSource({ ...source, number })}
+      onClose=${() => setSource(null)}
+    />`}
+    <${Announcer} entries=${conversation.entries} />
+  `;
+}
+
+/** Draws again, at most once a frame: tokens come faster than a screen shows them. */
+function useRedraw() {
+  const [, tick] = useReducer((count) => count + 1, 0);
+  const asked = useRef(0);
+  return () => {
+    asked.current ||= requestAnimationFrame(() => {
+      asked.current = 0;
+      tick();
+    });
+  };
+}
+
+function useConversation(changed) {
+  const made = useRef(null);
+  made.current ??= new Conversation({ changed, named: showSession });
+  return made.current;
+}
+
+function useOnline(changed) {
+  useEffect(() => {
+    addEventListener("online", changed);
+    addEventListener("offline", changed);
+    return () => {
+      removeEventListener("online", changed);
+      removeEventListener("offline", changed);
+    };
+  }, []);
+  return navigator.onLine;
+}
+
+/** Esc belongs to the open drawer first, and to an input method's composition. */
+function useEscape(pressed) {
+  useEffect(() => {
+    const keyDown = (event) => {
+      if (event.key === "Escape" && !event.isComposing && !document.querySelector("dialog[open]")) pressed();
+    };
+    addEventListener("keydown", keyDown);
+    return () => removeEventListener("keydown", keyDown);
+  }, []);
+}
+
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,85 @@
+"""Responses: JSON, problems, streams of events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from holdfast.server.problems import UNAUTHORIZED, Problem, kind_of, problem_of
+from holdfast.server.running import Event, RunningTurn
+
+HEARTBEAT_S: Final = 10.0
+"""Seconds of silence after which a comment is sent: proxies close a silent stream."""
+
+RETRY_MS: Final = 1000
+"""When a browser's EventSource comes back by itself."""
+
+_DONE: Final = ".done"
+"""Ends the id of a last event, so that any node knows that there is nothing after it."""
+
+encode: Final = msgspec.json.Encoder().encode
+
+
+def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A shape as JSON."""
+    return Response(encode(value), status, headers, "application/json")
+
+
+def problem_reply(error: BaseException, request: Request) -> Response:
+    """An error as a problem."""
+    return shown_problem(problem_of(error, instance=request.url.path), error)
+
+
+def shown_problem(problem: Problem, error: BaseException) -> Response:
+    """A problem with the headers that belong to its kind."""
+    kind = kind_of(error)
+    headers: dict[str, str] = {}
+    if kind.retry_after:
+        headers["Retry-After"] = str(kind.retry_after)
+    if kind is UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="holdfast"'
+    if problem.turn_id:
+        headers["Idempotency-Key"] = problem.turn_id
+    return Response(encode(problem), problem.status, headers, "application/problem+json")
+
+
+def event_stream(turn: RunningTurn, last_event_id: str, heartbeat: float = HEARTBEAT_S) -> Response:
+    """The turn's events after the one that the caller saw last, to the end."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Idempotency-Key": turn.turn_id}
+    return StreamingResponse(_lines(turn, last_event_id, heartbeat), 200, headers, "text/event-stream")
+
+
+def saw_the_end(last_event_id: str) -> bool:
+    """Whether the event that the caller saw last was ``done``."""
+    return last_event_id.endswith(_DONE)
+
+
+async def _lines(turn: RunningTurn, last_event_id: str, heartbeat: float) -> AsyncIterator[bytes]:
+    run, _, number = last_event_id.partition(".")
+    seen = 0
+    head = b"retry: %d\n\n" % RETRY_MS
+    if run == turn.run and number.isdecimal():
+        seen = int(number)
+    elif last_event_id:  # what was seen belongs to another attempt, or another node's
+        head += _line(turn, 0, Event("restarted", {}))
+    yield head
+    while True:
+        events = turn.events
+        if seen < len(events):
+            lines = b"".join([_line(turn, number + 1, events[number]) for number in range(seen, len(events))])
+            seen = len(events)
+            yield lines
+        elif turn.ended:
+            return
+        elif not await turn.further(seen, heartbeat):
+            yield b": still here\n\n"
+
+
+def _line(turn: RunningTurn, number: int, event: Event) -> bytes:
+    end = _DONE if event.kind == "done" else ""
+    head = f"id: {turn.run}.{number}{end}\nevent: {event.kind}\ndata: "
+    return b"".join((head.encode(), encode(event.data), b"\n\n"))

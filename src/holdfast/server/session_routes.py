@@ -1,0 +1,113 @@
+"""``/v1/sessions``: made, listed, shown, read and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from holdfast.errors import SessionNotFound
+from holdfast.server import shapes
+from holdfast.server.bodies import new_session
+from holdfast.server.describing import body_of, described
+from holdfast.server.node import Node
+from holdfast.server.parameters import SessionId
+from holdfast.server.replies import json_reply
+
+
+def add_session_routes(app: FastAPI, node: Node) -> None:
+    """The routes over this node's store."""
+    store, masker, settings = node.store, node.assistant.masker, node.config.server
+
+    @app.post(
+        "/v1/sessions",
+        tags=["sessions"],
+        **described(
+            "Begin a conversation",
+            shapes.Session,
+            *(
+                "malformed",
+                "body-too-large",
+                "body-too-slow",
+                "unsupported-media-type",
+                "invalid-request",
+                "store-unavailable",
+            ),
+            status=201,
+            body=body_of(shapes.NewSession, {"user": "u-17"}, required=False),
+        ),
+    )
+    async def create(request: Request) -> Response:
+        wanted = await new_session(request, settings.max_body_bytes)
+        session = await store.create(user=wanted.user)
+        shown = shapes.session_of(session, masker, [])
+        return json_reply(shown, 201, {"Location": f"/v1/sessions/{session.id}"})
+
+    @app.get(
+        "/v1/sessions",
+        tags=["sessions"],
+        **described(
+            "A user's own conversations, newest first", shapes.SessionList, "invalid-request", "store-unavailable"
+        ),
+    )
+    async def listed(
+        user: Annotated[str, Query(min_length=1, max_length=256, description="Whose.")],
+        cursor: Annotated[str, Query(max_length=2000, description="From the page before.")] = "",
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> Response:
+        page = await store.by_user(user, cursor=cursor, limit=limit)
+        found = await asyncio.gather(*[store.load(session_id, tail=0) for session_id in page.ids])
+        return json_reply(shapes.SessionList([shapes.summary_of(one) for one in found if one is not None], page.cursor))
+
+    @app.get(
+        "/v1/sessions/{session_id}",
+        tags=["sessions"],
+        **described(
+            "A conversation's state and figures", shapes.Session, "session-not-found", "invalid-id", "store-unavailable"
+        ),
+    )
+    async def shown(session_id: SessionId) -> Response:
+        session = await store.load(session_id, tail=0)
+        if session is None:
+            raise SessionNotFound("There is no such session, or it has expired.")
+        return json_reply(shapes.session_of(session, masker, node.desk.ids(session_id)))
+
+    @app.delete(
+        "/v1/sessions/{session_id}",
+        tags=["sessions"],
+        **described("Delete a conversation", None, "session-not-found", "invalid-id", "store-unavailable", status=204),
+    )
+    async def deleted(session_id: SessionId) -> Response:
+        if not await store.delete(session_id):
+            raise SessionNotFound("There is no such session, or it has expired.")
+        return Response(None, 204)
+
+    @app.get(
+        "/v1/sessions/{session_id}/messages",
+        tags=["sessions"],
+        **described(
+            "A page of a conversation's messages, oldest first",
+            shapes.MessageList,
+            *("session-not-found", "invalid-id", "invalid-request", "store-unavailable"),
+        ),
+    )
+    async def messages(
+        session_id: SessionId,
+        start: Annotated[
+            int | None, Query(ge=0, le=2**53, description="Position of the first; without it, the last ones.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> Response:
+        session = await store.load(session_id, tail=0)
+        if session is None:
+            raise SessionNotFound("There is no such session, or it has expired.")
+        page = await store.read_log(session_id, start=start, limit=limit)
+        state = dict(session.state)
+        items = [
+            shapes.message_of(page.start + index, masker.message(message, state))
+            for index, message in enumerate(page.messages)
+        ]
+        return json_reply(shapes.MessageList(items, page.start, page.total))

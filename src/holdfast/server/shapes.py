@@ -1,0 +1,245 @@
+"""The JSON that the API gives and takes, and how it is made from sessions, messages and outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlencode
+
+import msgspec
+
+from holdfast.assistant.masking import Masker
+from holdfast.knowledge.contract import Passage as FoundPassage
+from holdfast.sessions.message import Citation as StoredCitation
+from holdfast.sessions.message import Message as StoredMessage
+from holdfast.sessions.session import Session as StoredSession
+from holdfast.turns.outcome import Outcome as StoredOutcome
+
+_LAST_SECOND: Final = 253_402_300_799.0  # of the year 9999
+
+OnBusy = Literal["queue", "reject"]
+UserName = Annotated[
+    str, msgspec.Meta(max_length=256, description="Whose session it is; empty: nobody's in particular.")
+]
+
+
+class NewSession(msgspec.Struct, forbid_unknown_fields=True):
+    """What a new session may be given."""
+
+    user: UserName = ""
+
+
+class NewTurn(msgspec.Struct, forbid_unknown_fields=True):
+    """A user's input."""
+
+    input: Annotated[str, msgspec.Meta(min_length=1, description="What the user says; not only white space.")]
+    on_busy: Annotated[
+        OnBusy | None, msgspec.Meta(description="What to do while another turn of the session runs.")
+    ] = None
+
+
+class Session(msgspec.Struct):
+    """A conversation: its state with sensitive values masked, and its figures."""
+
+    id: str
+    user: str
+    state: dict[str, Any]
+    version: int
+    messages: int
+    created_at: datetime | None
+    expires_at: datetime | None
+    running: list[str]
+
+
+class SessionSummary(msgspec.Struct):
+    """A conversation in a list."""
+
+    id: str
+    user: str
+    version: int
+    messages: int
+    created_at: datetime | None
+    expires_at: datetime | None
+
+
+class SessionList(msgspec.Struct):
+    """A page of a user's sessions; ``cursor`` asks for the next one, "" where this was the last."""
+
+    sessions: list[SessionSummary]
+    cursor: str
+
+
+class Citation(msgspec.Struct):
+    """Where a statement comes from; ``start`` and ``end`` count characters in the document's text."""
+
+    document: str
+    title: str
+    quote: str
+    page: int | None
+    start: int | None
+    end: int | None
+    url: str
+    passage_url: str
+
+
+class Call(msgspec.Struct):
+    """A tool that the assistant asked for, its arguments masked."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+class Message(msgspec.Struct):
+    """One entry of the conversation's log, sensitive values masked."""
+
+    index: int
+    role: Literal["user", "assistant", "tool", "system"]
+    content: str
+    turn_id: str
+    created_at: datetime | None
+    citations: list[Citation]
+    tool_calls: list[Call]
+    metadata: dict[str, Any]
+
+
+class MessageList(msgspec.Struct):
+    """Messages from position ``start`` on, of ``total``; oldest first."""
+
+    messages: list[Message]
+    start: int
+    total: int
+
+
+class Outcome(msgspec.Struct):
+    """A turn that was committed."""
+
+    session_id: str
+    turn_id: str
+    status: Literal["completed"]
+    reply: str
+    citations: list[Citation]
+    metadata: dict[str, Any]
+    version: int
+    start: int
+    attempts: int
+    replayed: bool
+    node: str
+
+
+class Passage(msgspec.Struct):
+    """A stretch of a document around what was cited."""
+
+    id: str
+    document: str
+    title: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+
+
+class Info(msgspec.Struct):
+    """Which node this is, and what it can do."""
+
+    name: str
+    version: str
+    node: str
+    languages: list[str]
+    model: str | None
+    knowledge: bool
+    max_input_chars: int
+    max_body_bytes: int
+    on_busy: OnBusy
+
+
+class Ready(msgspec.Struct):
+    """The answer of a probe."""
+
+    status: Literal["ready", "alive"]
+
+
+def session_of(session: StoredSession, masker: Masker, running: list[str]) -> Session:
+    """A session as it may be shown."""
+    shown = summary_of(session)
+    return Session(
+        shown.id,
+        shown.user,
+        masker.state(session.state),
+        shown.version,
+        shown.messages,
+        shown.created_at,
+        shown.expires_at,
+        running,
+    )
+
+
+def summary_of(session: StoredSession) -> SessionSummary:
+    """A session in a list."""
+    counter = session.version.counter if session.version else 0
+    return SessionSummary(
+        session.id, session.user, counter, session.total, moment(session.created_at), moment(session.expires_at)
+    )
+
+
+def message_of(index: int, message: StoredMessage) -> Message:
+    """A message that was masked already."""
+    return Message(
+        index,
+        message.role,
+        message.content,
+        message.turn_id,
+        moment(message.created_at or None),
+        citations_of(message.citations),
+        [Call(call.id, call.name, call.arguments) for call in message.tool_calls],
+        message.metadata,
+    )
+
+
+def outcome_of(outcome: StoredOutcome, node: str) -> Outcome:
+    """A completed outcome. Its reply is shown as it was committed: the assistant masked it before."""
+    citations: list[Citation] = []
+    metadata: dict[str, Any] = {}
+    for message in outcome.messages:
+        if message.role == "assistant":
+            citations += citations_of(message.citations)
+            metadata = metadata | message.metadata if metadata else message.metadata
+    return Outcome(
+        outcome.session_id,
+        outcome.turn_id,
+        "completed",
+        outcome.reply,
+        citations,
+        metadata,
+        outcome.version.counter,
+        outcome.start,
+        outcome.attempts,
+        outcome.replayed,
+        node,
+    )
+
+
+def citations_of(citations: Iterable[StoredCitation]) -> list[Citation]:
+    """Citations with the place to look them up."""
+    return [
+        Citation(one.document, one.title, one.quote, one.page, one.start, one.end, one.url, _passage_url(one))
+        for one in citations
+    ]
+
+
+def passage_of(passage: FoundPassage) -> Passage:
+    """A passage of the index."""
+    return msgspec.convert(passage, Passage, from_attributes=True)
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Seconds since the epoch as a time in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(min(seconds, _LAST_SECOND), UTC)
+
+
+def _passage_url(citation: StoredCitation) -> str:
+    if citation.start is None or citation.end is None:
+        return ""
+    place = {"document": citation.document, "start": citation.start, "end": citation.end}
+    return f"/v1/passages?{urlencode(place)}"

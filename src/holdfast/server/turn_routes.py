@@ -1,0 +1,128 @@
+"""``/v1/sessions/{id}/turns``: a turn's outcome, or its stream."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import msgspec
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from holdfast.server import shapes
+from holdfast.server.bodies import new_turn
+from holdfast.server.describing import EVENT_STREAM, body_of, described
+from holdfast.server.node import Node
+from holdfast.server.parameters import (
+    IDEMPOTENCY_KEY,
+    LAST_EVENT_ID,
+    SESSION_ID,
+    SessionId,
+    TurnId,
+    idempotency_key_of,
+    last_event_id_of,
+    session_id_of,
+)
+from holdfast.server.replies import event_stream, json_reply, saw_the_end, shown_problem
+from holdfast.server.running import RunningTurn
+
+_EARLY_S: Final = 1.0
+"""Seconds for which a stream's head is held back, so that an early refusal has a status of its own."""
+
+_REFUSALS: Final = (
+    "session-not-found",
+    "invalid-id",
+    "session-gone",
+    "queue-timeout",
+    "turn-failed",
+    "turn-timeout",
+    "store-unavailable",
+    "outcome-unknown",
+    "overloaded",
+    "draining",
+)
+
+
+def add_turn_routes(app: FastAPI, node: Node) -> None:
+    """The routes over this node's desk."""
+    desk, settings = node.desk, node.config.server
+
+    @app.post(
+        "/v1/sessions/{session_id}/turns",
+        tags=["turns"],
+        **described(
+            "Send an input, get the reply",
+            shapes.Outcome,
+            *_REFUSALS,
+            *(
+                "malformed",
+                "body-too-large",
+                "body-too-slow",
+                "unsupported-media-type",
+                "invalid-request",
+                "turn-mismatch",
+                "turn-busy",
+            ),
+            content=EVENT_STREAM,
+            body=body_of(shapes.NewTurn, {"input": "Where is my order?"}),
+            parameters=[SESSION_ID, IDEMPOTENCY_KEY, LAST_EVENT_ID],
+            text="An `Outcome`; with `Accept: text/event-stream` its events while it runs. The same `Idempotency-Key` with the "
+            "same input may be sent any number of times, to any node: it is one turn.",
+        ),
+    )
+    async def post(request: Request) -> Response:
+        session_id, last_event_id = session_id_of(request), last_event_id_of(request)
+        turn_id = idempotency_key_of(request) or new_turn_id()
+        body = await new_turn(request, settings.max_body_bytes, settings.max_input_chars)
+        turn, shared = desk.post(session_id, turn_id, body.input, body.on_busy or settings.on_busy)
+        if _streams(request):
+            return await _streamed(turn, last_event_id, request)
+        await turn.settled()
+        if turn.outcome is None:
+            return _refusal(turn, request)
+        outcome = msgspec.structs.replace(turn.outcome, replayed=True) if shared else turn.outcome
+        return json_reply(outcome, headers={"Idempotency-Key": turn_id})
+
+    @app.get(
+        "/v1/sessions/{session_id}/turns/{turn_id:path}/events",
+        tags=["turns"],
+        **described(
+            "Follow a turn",
+            None,
+            "turn-not-found",
+            "invalid-request",
+            *_REFUSALS,
+            content=EVENT_STREAM,
+            parameters=[LAST_EVENT_ID],
+            text="The events of a turn that runs here, from its start or after `Last-Event-ID`. For a finished turn, or one that "
+            "runs on another node: its reply as soon as it is there. 204 where `done` was the last event seen.",
+            empty=204,
+        ),
+    )
+    async def follow(session_id: SessionId, turn_id: TurnId, request: Request) -> Response:
+        last_event_id = last_event_id_of(request)
+        if saw_the_end(last_event_id):
+            return Response(None, 204)
+        return await _streamed(desk.follow(session_id, turn_id), last_event_id, request)
+
+
+def new_turn_id() -> str:
+    """128 random bits, as the store keeps them shortest."""
+    return os.urandom(16).hex()
+
+
+async def _streamed(turn: RunningTurn, last_event_id: str, request: Request) -> Response:
+    if not await turn.further(0, _EARLY_S) and not turn.begun:
+        turn.emit("status", {"stage": "waiting"})
+    return _refusal(turn, request) if turn.error is not None else event_stream(turn, last_event_id)
+
+
+def _refusal(turn: RunningTurn, request: Request) -> Response:
+    assert turn.error is not None
+    assert turn.shown is not None
+    return shown_problem(msgspec.structs.replace(turn.error, instance=request.url.path), turn.shown)
+
+
+def _streams(request: Request) -> bool:
+    return "text/event-stream" in request.headers.get("accept", "")

@@ -1,0 +1,217 @@
+"""Streams of a turn: what is streamed is what is committed, from whichever node and event on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from server_kit import Served, events_of, kind, said, served
+
+from holdfast.server import replies
+from holdfast.server.running import RunningTurn
+
+
+@pytest.fixture
+async def nodes() -> AsyncIterator[list[Served]]:
+    async with served(2) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+async def node(nodes: list[Served]) -> Served:
+    return nodes[0]
+
+
+async def test_a_stream_ends_with_the_outcome_that_its_tokens_make(node: Served) -> None:
+    session_id = await node.session()
+    reply = await node.turn(session_id, "cite 一 two three", "t-1", stream=True)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert reply.headers["cache-control"] == "no-store"
+    assert reply.headers["idempotency-key"] == "t-1"
+    events = events_of(reply.text)
+    assert [event.kind for event in events] == ["status", "token", "token", "token", "citations", "done"]
+    outcome = events[-1].data
+    assert said(events) == outcome["reply"] == "一 two three"
+    assert events[-2].data["citations"] == outcome["citations"]
+    assert len({event.id for event in events}) == len(events)
+    assert outcome == {**(await node.turn(session_id, "cite 一 two three", "t-1")).json(), "replayed": False}
+
+
+async def test_a_reply_that_was_streamed_otherwise_is_put_right(node: Served) -> None:
+    session_id = await node.session()
+    events = events_of((await node.turn(session_id, "other", stream=True)).text)
+    assert [event.kind for event in events] == ["status", "token", "restarted", "token", "done"]
+    assert said(events) == "the truth"
+
+
+async def test_a_second_attempt_starts_the_reply_anew(node: Served) -> None:
+    """Another writer changes the key that the turn changes: the handler runs twice."""
+    session_id = await node.session()
+    await node.store.update(session_id, {"phone": "1"})
+    turn = asyncio.create_task(node.turn(session_id, "phone 13812345678", "t-1", stream=True))
+    for _ in range(200):
+        if node.assistant.calls:
+            break
+        await asyncio.sleep(0)
+    await node.store.update(session_id, {"phone": "2"})
+    events = events_of((await turn).text)
+    assert len(node.assistant.calls) == 2
+    assert "restarted" in [event.kind for event in events]
+    assert said(events) == events[-1].data["reply"] == "138****5678"
+
+
+async def test_a_finished_turn_can_be_followed_on_any_node(nodes: list[Served]) -> None:
+    session_id = await nodes[0].session()
+    done = (await nodes[0].turn(session_id, "cite this", "id/with=odd+chars", stream=False)).json()
+    for node in nodes:
+        events = events_of((await node.follow(session_id, "id/with=odd+chars")).text)
+        assert [event.kind for event in events] == ["restarted", "token", "citations", "done"]
+        assert said(events) == done["reply"]
+        assert events[-1].data == {**done, "replayed": True, "node": events[-1].data["node"]}
+
+
+async def test_a_finished_turn_posted_again_is_streamed(node: Served) -> None:
+    session_id = await node.session()
+    await node.turn(session_id, "cite this", "t-1")
+    events = events_of((await node.turn(session_id, "cite this", "t-1", stream=True)).text)
+    assert [event.kind for event in events] == ["restarted", "token", "citations", "done"]
+
+
+async def test_a_running_turn_can_be_followed_from_any_event(node: Served) -> None:
+    session_id = await node.session()
+    first = asyncio.create_task(node.turn(session_id, "hold a", "t-1", stream=True))
+    await node.running(session_id, "t-1")
+    followers = [asyncio.create_task(node.follow(session_id, "t-1")) for _ in range(3)]
+    await asyncio.sleep(0.02)
+    node.assistant.open("a")
+    whole = events_of((await first).text)
+    for follower in followers:
+        assert events_of((await follower).text) == whole
+
+
+async def test_a_stream_goes_on_after_the_last_event_that_was_seen(node: Served) -> None:
+    session_id = await node.session()
+    first = asyncio.create_task(node.turn(session_id, "hold a", "t-1", stream=True))
+    await node.running(session_id, "t-1")
+    run = _run(node, session_id, "t-1")
+    followers = [asyncio.create_task(node.follow(session_id, "t-1", f"{run}.{seen}")) for seen in (1, 2)]
+    stranger = asyncio.create_task(node.follow(session_id, "t-1", "0a0a0a0a.7"))
+    await asyncio.sleep(0.02)
+    node.assistant.open("a")
+    whole = events_of((await first).text)
+    for seen, follower in enumerate(followers, 1):
+        assert events_of((await follower).text) == whole[seen:]
+    other = events_of((await stranger).text)
+    assert [event.kind for event in other] == ["restarted", *(event.kind for event in whole)]
+    assert said(other) == "hold: a"
+    assert (await node.follow(session_id, "t-1", whole[-1].id)).status_code == 204
+
+
+def _run(node: Served, session_id: str, turn_id: str) -> str:
+    from holdfast.server.app import node_of
+
+    turn = node_of(node.app).desk.find(session_id, turn_id)
+    assert turn is not None
+    return turn.run
+
+
+async def test_a_turn_of_another_node_is_waited_for(nodes: list[Served]) -> None:
+    session_id = await nodes[0].session()
+    first = asyncio.create_task(nodes[0].turn(session_id, "hold a", "t-1"))
+    await nodes[0].running(session_id, "t-1")
+    follower = asyncio.create_task(nodes[1].follow(session_id, "t-1"))
+    await asyncio.sleep(0.1)
+    assert not follower.done()
+    nodes[0].assistant.open("a")
+    events = events_of((await follower).text)
+    assert [event.kind for event in events if event.kind != "status"] == ["restarted", "token", "done"]
+    assert events[-1].data["reply"] == (await first).json()["reply"]
+    assert nodes[1].assistant.calls == []
+
+
+async def test_a_turn_whose_node_died_is_taken_over_by_the_one_that_is_asked() -> None:
+    async with served(2, lease=0.6) as nodes:
+        session_id = await nodes[0].session()
+        await nodes[0].turn(session_id, "say before", "t-0")
+        dead = asyncio.create_task(nodes[0].turn(session_id, "hold a", "t-1"))
+        await nodes[0].running(session_id, "t-1")
+        await nodes[0].store.leases.close()  # it renews no more
+        nodes[1].assistant.open("a")
+        events = events_of((await nodes[1].follow(session_id, "t-1")).text)
+        outcome = events[-1].data
+        assert (outcome["reply"], outcome["attempts"], outcome["node"]) == ("hold: a", 2, "node-1")
+        assert said(events) == "hold: a"
+        messages = (await nodes[1].http.get(f"/v1/sessions/{session_id}/messages")).json()["messages"]
+        assert [one["content"] for one in messages] == ["say before", "before", "hold a", "hold: a"]
+        assert [one["turn_id"] for one in messages] == ["t-0", "t-0", "t-1", "t-1"]
+        nodes[0].assistant.open("a")
+        assert (await dead).json()["reply"] == "hold: a"  # it was overtaken, and tells what was committed
+
+
+async def test_nobody_knows_this_turn(node: Served) -> None:
+    session_id = await node.session()
+    reply = await node.follow(session_id, "t-404")
+    assert (reply.status_code, kind(reply)) == (404, "turn-not-found")
+    assert kind(await node.follow(session_id, "中")) == "invalid-request"
+
+
+async def test_a_handler_that_raises_ends_the_stream_without_its_words(node: Served) -> None:
+    session_id = await node.session()
+    last = events_of((await node.turn(session_id, "raise 13812345678", stream=True)).text)[-1]
+    assert (last.kind, last.data["status"]) == ("error", 500)
+    assert "13812345678" not in str(last.data)
+
+
+async def test_an_error_after_the_stream_began_is_its_last_event(node: Served) -> None:
+    session_id = await node.session()
+    turn = asyncio.create_task(node.turn(session_id, "hold a", "t-1", stream=True))
+    await node.running(session_id, "t-1")
+    await asyncio.sleep(0.02)
+    await node.store.delete(session_id)
+    node.assistant.open("a")
+    last = events_of((await turn).text)[-1]
+    assert (last.kind, last.data["status"], last.data["turn_id"]) == ("error", 410, "t-1")
+
+
+async def test_a_waiting_turn_says_that_it_waits(node: Served) -> None:
+    session_id = await node.session()
+    first = asyncio.create_task(node.turn(session_id, "hold a", "t-1"))
+    await node.running(session_id, "t-1")
+    second = asyncio.create_task(node.turn(session_id, "say b", "t-2", stream=True))
+    await asyncio.sleep(1.2)
+    node.assistant.open("a")
+    await first
+    events = events_of((await second).text)
+    assert events[0].data == {"stage": "waiting"}
+    assert said(events) == "b"
+
+
+async def test_a_handler_that_emits_nothing_streams_its_reply(node: Served) -> None:
+    session_id = await node.session()
+    turn = asyncio.create_task(node.turn(session_id, "silent a", "t-1", stream=True))
+    await asyncio.sleep(0.1)
+    node.assistant.open("a")
+    assert said(events_of((await turn).text)) == "quiet"
+
+
+async def test_a_silent_stream_has_heartbeats() -> None:
+    turn = RunningTurn("s", "t", "x")
+    response = replies.event_stream(turn, "", heartbeat=0.01)
+    lines = aiter(response.body_iterator)  # type: ignore[attr-defined]  # a StreamingResponse
+    assert [await anext(lines), await anext(lines), await anext(lines)] == [
+        b"retry: 1000\n\n",
+        b": still here\n\n",
+        b": still here\n\n",
+    ]
+    turn.emit("status", {"stage": "x"})
+    assert b"event: status" in await anext(lines)
+
+
+async def test_an_event_that_only_the_server_may_send_is_dropped() -> None:
+    turn = RunningTurn("s", "t", "x")
+    for kind_ in ("done", "error", "restarted", "message", "two\nlines", ""):
+        turn.emit(kind_, {})
+    assert turn.events == []
+    turn.emit("step", {"name": "mine"})
+    assert [event.kind for event in turn.events] == ["step"]
