@@ -24,7 +24,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI, Request, Response
 
-from bench.figures import Figure, at_most, figure
+from bench.figures import Figure, Spread, at_most, figure
 from bench.rounds import Cost, Side, cost_of, interleaved, median, micros, ratio, spread_of
 from bench.setting import Setting
 from bench.workload import fresh, turn_id
@@ -55,7 +55,7 @@ async def _measured(setting: Setting) -> list[Figure]:
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(RedisServer())
         urls = {"sqlite": f"sqlite:///{setting.folder / 'http.db'}", "redis": redis.url}
-        config = _config(setting.folder)
+        config = _config(setting.folder, setting.pick("knowledge", "knowledge/en"))
         setting.say("starting the servers")
         commands = {_ECHO: ["bench.http_turn"]}
         for name, url in urls.items():
@@ -75,12 +75,16 @@ async def _measured(setting: Setting) -> list[Figure]:
             # beside the server's: another file and another prefix, or its sessions would be shared
             own = url.replace("http.db", "own.db") if name == "sqlite" else f"{url}?prefix=own"
             store = await stack.enter_async_context(open_store(own, ttl="30d"))
-            sides[f"{name} store"] = stored.side(store, setting.pick(1024, 64))
+            store.handlers.register("assistant", stored.answer)
+            for callers in (1, _PART):
+                sides[f"{name} store {callers}"] = stored.side(
+                    store, callers, setting.pick(256 if callers == 1 else 1024, 64)
+                )
         if not setting.quick:  # what is paid once
             await interleaved(sides, 1, setting.say)
         for one in runs.values():
             one.forget()
-        costs = await interleaved(sides, setting.pick(9, 1), setting.say)
+        costs = await interleaved(sides, setting.pick(5, 1), setting.say)
         return _rates(runs, costs) + _parts(costs)
 
 
@@ -104,17 +108,23 @@ def _parts(costs: dict[str, list[Cost]]) -> list[Figure]:
     echo = costs[f"{_ECHO} {_PART}"]
     figures = []
     for name in _BACKENDS:
-        store, turn = costs[f"{name} store"], costs[f"{name} {_PART}"]
-        note = f"{micros(store, 'client_s')} / {micros(echo, 'server_s')} of processor time, {_PART} callers"
-        # `client_s` of the store is this process's, `server_s` of the echo its server's
-        both = [Cost(0, cost.client_s) for cost in store], [Cost(0, cost.server_s) for cost in echo]
+        store, turn = costs[f"{name} store {_PART}"], costs[f"{name} {_PART}"]
+        lone = costs[f"{name} store 1"]
         title = f"{name}: store and session part of a turn / one bare echo"
-        figures.append(figure("http", title, ratio(*both, "client_s"), target=at_most(1), note=note))
+        note = f"{micros(store, 'client_s')} / {micros(echo, 'server_s')} of processor time, {_PART} callers"
+        figures.append(figure("http", title, _beside(store, echo), target=at_most(1), note=note))
+        note = f"{micros(lone, 'client_s')}: commits that no others share"
+        figures.append(figure("http", f"{title}, the store's 1 caller", _beside(lone, echo), note=note))
         share = median(store, "client_s") / median(turn, "server_s")
         note = f"{micros(turn, 'server_s')} / {micros(echo, 'server_s')}; {share:.0%} of it is the store's part"
         title = f"{name}: server CPU of the whole turn / one bare echo"
         figures.append(figure("http", title, ratio(turn, echo, "server_s"), note=note))
     return figures
+
+
+def _beside(store: Sequence[Cost], echo: Sequence[Cost]) -> Spread:
+    """Processor time of this process, where the store runs, by that of the echo's server."""
+    return ratio([Cost(0, cost.client_s) for cost in store], [Cost(0, cost.server_s) for cost in echo], "client_s")
 
 
 # --- over HTTP ---
@@ -275,22 +285,24 @@ class _Stored:
         self._citations = msgspec.convert(tuple(outcome["citations"]), tuple[Citation, ...])
         self._metadata: dict[str, Any] = outcome["metadata"]
 
-    def side(self, store: Store, count: int) -> Side:
-        store.handlers.register("assistant", self._answer)
-
+    def side(self, store: Store, callers: int, count: int) -> Side:
         async def caller(session_id: str, turns: int) -> None:
             for _ in range(turns):
                 await store.run_turn(session_id, "assistant", input=self._input, turn_id=turn_id())
 
         async def once() -> Cost:
-            sessions = fresh("http", _PART)
+            sessions = fresh("http", callers)
             await _all([(session_id, 1) for session_id in sessions], caller)
-            turns = count // _PART
-            return await cost_of(lambda: _all([(one, turns) for one in sessions], caller), turns * _PART)
+            turns = count // callers
+            cost = await cost_of(lambda: _all([(one, turns) for one in sessions], caller), turns * callers)
+            last = await store.load(sessions[-1])
+            if last is None or last.state["step"] != turns + 1:
+                raise RuntimeError(f"turns are missing: {last}")
+            return cost
 
         return once
 
-    async def _answer(self, turn: Turn) -> None:
+    async def answer(self, turn: Turn) -> None:
         turn.state["step"] = turn.state.get("step", 0) + 1
         turn.reply(self._reply, citations=self._citations, **self._metadata)
 
@@ -298,12 +310,12 @@ class _Stored:
 # --- what is served ---
 
 
-def _config(folder: Path) -> Path:
+def _config(folder: Path, documents: str) -> Path:
     """The sample's config, with an index of its own."""
     sample = resources.files("holdfast.samples")
     text = (sample / "holdfast.toml").read_text(encoding="utf-8")
     text = text.replace('"holdfast-knowledge.db"', f'"{folder / "knowledge.db"}"')
-    text = text.replace('folders = ["knowledge"]', f'folders = ["{sample / "knowledge"}"]')
+    text = text.replace('folders = ["knowledge"]', f'folders = ["{sample / documents}"]')
     path = folder / "http.toml"
     path.write_text(text, encoding="utf-8")
     return path

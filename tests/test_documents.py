@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+CHINESE = (ROOT / "README.zh.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README + CHINESE, re.DOTALL)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
@@ -23,13 +24,14 @@ async def test_readme_example_runs(example: str) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 3
+    assert len(EXAMPLES) >= 5
 
 
 def test_readme_stays_short() -> None:
     assert len(README.splitlines()) < 150
+    assert len(CHINESE.splitlines()) < 150
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)h][^)]*)\)", README))
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)h][^)]*)\)", README + CHINESE))))
 def test_readme_link_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()

@@ -18,9 +18,9 @@ from playwright.sync_api import Browser, sync_playwright
 from scripted_api import ScriptedApi
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium. Package scope: playwright's loop must be gone before other packages' async tests begin."""
+    """Debian's Chromium. Not for longer than a module: while playwright's loop runs, no other module's async tests could."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         reason = "no chromium: the chat page is NOT tested; `sh scripts/install-servers.sh` installs it"

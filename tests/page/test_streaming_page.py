@@ -34,7 +34,7 @@ def test_a_stream_that_is_cut_goes_on_without_a_reload(api: ScriptedApi, open_pa
     api.script(
         (token("It is "), token("on its"), Wait("cut"), Cut()),
         (Refuse(502, "<h1>Bad Gateway</h1>"),),
-        (RESTARTED, token("It is on its way."), done("It is on its way.", attempts=2, node="node-b")),
+        (RESTARTED, token("It is on its way."), Wait("end"), done("It is on its way.", attempts=2, node="node-b")),
     )
     page = open_page(api.url)
     page.send("Where?")
@@ -42,6 +42,8 @@ def test_a_stream_that_is_cut_goes_on_without_a_reload(api: ScriptedApi, open_pa
     api.go("cut")
     expect(page.last.get_by_role("status")).to_contain_text("Reconnecting")
     expect(page.last.locator(".reply")).to_have_text("It is on its")  # kept until there is something better
+    expect(page.last.locator(".reply")).to_have_text("It is on its way.")  # the partial text was dropped
+    api.go("end")
     page.answered()
     expect(page.last.locator(".reply")).to_have_text("It is on its way.")
     expect(page.last.locator(".served")).to_have_text("Answered by node-b · version 2 · 2 attempts")

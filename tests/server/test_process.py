@@ -84,7 +84,7 @@ async def test_an_idle_server_ends_at_once(tmp_path: Path) -> None:
         started = time.monotonic()
         node.signal(signal.SIGTERM)
         assert await node.ended(5) == 0
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 4  # keep-alive alone would hold it for 5
 
 
 async def test_a_turn_that_outlasts_the_drain_is_given_back(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from server_kit import Served, events_of, kind, said, served
 
 from holdfast.server import replies
+from holdfast.server.app import node_of
 from holdfast.server.running import RunningTurn
 
 
@@ -57,7 +58,7 @@ async def test_a_second_attempt_starts_the_reply_anew(node: Served) -> None:
     await node.store.update(session_id, {"phone": "2"})
     events = events_of((await turn).text)
     assert len(node.assistant.calls) == 2
-    assert "restarted" in [event.kind for event in events]
+    assert [event.kind for event in events] == ["status", "token", "restarted", "status", "token", "done"]
     assert said(events) == events[-1].data["reply"] == "138****5678"
 
 
@@ -109,8 +110,6 @@ async def test_a_stream_goes_on_after_the_last_event_that_was_seen(node: Served)
 
 
 def _run(node: Served, session_id: str, turn_id: str) -> str:
-    from holdfast.server.app import node_of
-
     turn = node_of(node.app).desk.find(session_id, turn_id)
     assert turn is not None
     return turn.run
@@ -147,6 +146,24 @@ async def test_a_turn_whose_node_died_is_taken_over_by_the_one_that_is_asked() -
         assert [one["turn_id"] for one in messages] == ["t-0", "t-0", "t-1", "t-1"]
         nodes[0].assistant.open("a")
         assert (await dead).json()["reply"] == "hold: a"  # it was overtaken, and tells what was committed
+
+
+async def test_a_turn_that_never_began_is_run_by_whoever_follows_it(nodes: list[Served]) -> None:
+    """It waited in the queue of a node that stopped. What this node remembers afterwards is what is stored."""
+    session_id = await nodes[0].session()
+    first = asyncio.create_task(nodes[0].turn(session_id, "hold a", "t-1"))
+    await nodes[0].running(session_id, "t-1")
+    waiting = asyncio.create_task(nodes[1].turn(session_id, "say later", "t-2"))
+    await asyncio.sleep(0.1)
+    await node_of(nodes[1].app).desk.drain(0)
+    assert kind(await waiting) == "draining"
+    nodes[0].assistant.open("a")
+    await first
+    outcome = events_of((await nodes[0].follow(session_id, "t-2")).text)[-1].data
+    assert (outcome["reply"], outcome["attempts"], outcome["start"]) == ("later", 1, 2)
+    session = await nodes[0].store.load(session_id)
+    assert session is not None
+    assert [message.content for message in session.messages] == ["hold a", "hold: a", "say later", "later"]
 
 
 async def test_nobody_knows_this_turn(node: Served) -> None:

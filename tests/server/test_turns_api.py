@@ -161,6 +161,7 @@ async def test_a_session_deleted_elsewhere_is_not_brought_back(nodes: list[Serve
     assert kind(await nodes[0].turn(session_id, "say again", "t-2")) == "session-not-found"
     assert not await nodes[0].store.exists(session_id)
     assert [one async for one in nodes[0].store.scan()] == []
+    assert await nodes[0].store.backend.overdue() == []
     assert nodes[0].assistant.calls == ["say hello"]
 
 

@@ -75,7 +75,7 @@ function Failed({ texts, entry, onRetry }) {
     <div class="notice bad" role="alert">
       <p>${reasonOf(problem, texts)}</p>
       ${problem.status > 0 && html`<p class="detail" lang="en">${problem.message}</p>`}
-      <button class="link" type="button" onClick=${onRetry}>${texts.tryAgain}</button>
+      ${!problem.sessionMissing && html`<button class="link" type="button" onClick=${onRetry}>${texts.tryAgain}</button>`}
     </div>
   `;
 }
