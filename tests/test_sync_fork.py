@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import url_of
+from store_nodes import url_of
 from holdfast.errors import ConfigError, StoreClosed, StoreUnavailable
 from holdfast.sync import InMemorySessionStore, SqliteSessionStore, Store, Turn, open_store
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import url_of
+from store_nodes import url_of
 from holdfast import Message, Turn
 from holdfast.errors import (
     ConfigError,

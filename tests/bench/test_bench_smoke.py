@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import needs_redis_server
+from store_nodes import needs_redis_server
 from holdfast.testing.servers import RedisServer
 
 # pytest's own path begins with tests/, where `bench` is this folder

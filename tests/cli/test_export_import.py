@@ -14,7 +14,7 @@ from command_line import cli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import url_of
+from store_nodes import url_of
 from holdfast import Citation, Message, ToolCall
 from holdfast.cli import reading
 from holdfast.cli.export_format import message_of, message_parts, tagged, untagged

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import cli
 
-from conftest import url_of
+from store_nodes import url_of
 from holdfast import Message, __version__
 from holdfast.sync import open_store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import cli
 
-from conftest import url_of
+from store_nodes import url_of
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from conftest import Interposed, Nodes
+from store_nodes import Interposed, Nodes
 from holdfast import Store
 from holdfast.errors import OutcomeUnknown, StoreTimeout, StoreUnavailable
 

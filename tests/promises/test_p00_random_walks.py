@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from conftest import SOAK_FACTOR, Figures
+from store_nodes import SOAK_FACTOR, Figures
 from holdfast.backends.contract import Backend
 from holdfast.backends.memory import MemoryBackend
 from holdfast.backends.records import BeginReply, BeginRequest, Granted, Queued, SessionKey

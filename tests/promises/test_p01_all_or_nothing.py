@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from conftest import Figures, Nodes, eventually, needs_redis_server
+from store_nodes import Figures, Nodes, eventually, needs_redis_server
 from holdfast.testing.mutants import MUTANTS
 from workload import KEEP_ALL, check_whole, count, node_process, sent_until_answered
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from faults import unreliable_nodes
 
-from conftest import Figures, Nodes
+from store_nodes import Figures, Nodes
 from holdfast import Store, Turn
 from holdfast.errors import HoldfastError, OutcomeUnknown, StoreUnavailable, TurnConflict, TurnOvertaken
 from holdfast.testing.history import Anomaly, History

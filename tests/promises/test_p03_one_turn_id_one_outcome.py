@@ -15,7 +15,7 @@ from collections.abc import Callable
 import pytest
 from faults import unreliable_nodes
 
-from conftest import Figures, Nodes
+from store_nodes import Figures, Nodes
 from holdfast import Store, Turn
 from holdfast.errors import HoldfastError, TurnFailed
 from holdfast.testing.mutants import MUTANTS

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Figures, Interposed, Nodes
+from store_nodes import Figures, Interposed, Nodes
 from holdfast import Store, Turn
 from holdfast.errors import OutcomeUnknown, StoreUnavailable
 from holdfast.testing.mutants import MUTANTS

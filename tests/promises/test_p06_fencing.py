@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from conftest import Figures, Nodes
+from store_nodes import Figures, Nodes
 from holdfast import Store, Turn
 from holdfast.backends.records import Granted
 from holdfast.errors import HoldfastError, StoreUnavailable

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Figures, Nodes
+from store_nodes import Figures, Nodes
 from holdfast.errors import SessionGone
 from holdfast.testing.mutants import MUTANTS
 from workload import node_process

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Figures, Nodes
+from store_nodes import Figures, Nodes
 from holdfast import Message, Store, Turn
 from holdfast.errors import HoldfastError, SessionNotFound
 

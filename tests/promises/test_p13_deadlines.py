@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Figures, Nodes, needs_redis_server
+from store_nodes import Figures, Nodes, needs_redis_server
 from holdfast import Store, Turn, open_store
 from holdfast.errors import HoldfastError
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from backports import zstd
 
-from conftest import Nodes
+from store_nodes import Nodes
 from holdfast import Store
 from holdfast.backends.records import ANY, Change, Delta
 from holdfast.errors import CorruptRecord, FutureFormat, UnreadableRecord

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Nodes
+from store_nodes import Nodes
 from holdfast import Message, Turn
 from holdfast.backends.records import Birth, Committed, Delta, Field, Record, SessionKey, Version
 from holdfast.sessions.near_cache import NearCache, advanced

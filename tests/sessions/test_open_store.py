@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from conftest import needs_redis_server
+from store_nodes import needs_redis_server
 from holdfast import open_store
 from holdfast.errors import ConfigError, HoldfastError, MissingExtra, ServerUnsuitable, StoreUnavailable, UnknownScheme
 

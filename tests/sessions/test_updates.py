@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Nodes
+from store_nodes import Nodes
 from holdfast import Message, Store
 from holdfast.errors import OutcomeUnknown, SessionNotFound, TurnConflict
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Nodes
+from store_nodes import Nodes
 from holdfast import Store, Turn
 
 

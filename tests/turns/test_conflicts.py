@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Nodes
+from store_nodes import Nodes
 from holdfast import Turn
 from holdfast.errors import TurnConflict
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from conftest import Nodes, eventually
+from store_nodes import Nodes, eventually
 from holdfast import Store, Turn
 from holdfast.errors import OutcomeUnknown, StoreUnavailable, TurnFailed
 

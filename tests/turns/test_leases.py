@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Nodes, eventually
+from store_nodes import Nodes, eventually
 from holdfast import Store, Turn
 from holdfast.backends.records import Granted
 from holdfast.errors import SessionGone, StoreUnavailable, TurnOvertaken

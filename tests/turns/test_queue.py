@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import Nodes, eventually
+from store_nodes import Nodes, eventually
 from holdfast import Store, Turn
 from holdfast.backends.records import Queued
 from holdfast.errors import QueueTimeout, TurnBusy

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Nodes
+from store_nodes import Nodes
 from holdfast import Message, Store, Turn
 from holdfast.errors import QueueTimeout, TurnMismatch
 

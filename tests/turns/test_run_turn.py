@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Nodes
+from store_nodes import Nodes
 from holdfast import Citation, Message, Store, Turn
 from holdfast.errors import ConfigError, InvalidId, TurnError, UnsupportedValue, WrongUser
 

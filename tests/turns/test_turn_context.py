@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from conftest import Nodes
+from store_nodes import Nodes
 from holdfast import Store
 from holdfast.errors import SessionGone, TurnFinished, UnsupportedValue
 

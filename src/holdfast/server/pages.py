@@ -21,6 +21,7 @@ PAGE_POLICY: Final = (
 _DOCS_POLICY: Final = f"{PAGE_POLICY}; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 _DOCS_HTML: Final = b"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Holdfast: the HTTP API</title>
+<link rel="icon" href="assets/icon.svg">
 <link rel="stylesheet" href="docs/assets/swagger-ui.css"></head>
 <body><div id="swagger-ui"></div>
 <script src="docs/assets/swagger-ui-bundle.js"></script><script src="docs/assets/start.js"></script></body></html>
