@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from store_nodes import url_of
 from holdfast.errors import ConfigError, StoreClosed, StoreUnavailable
 from holdfast.sync import InMemorySessionStore, SqliteSessionStore, Store, Turn, open_store
+from store_nodes import url_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # Python 3.12 and later
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from store_nodes import url_of
 from holdfast import Message, Turn
 from holdfast.errors import (
     ConfigError,
@@ -41,6 +40,7 @@ from holdfast.sync import (
     open_store,
 )
 from holdfast.sync import Turn as BlockingTurn
+from store_nodes import url_of
 
 
 @pytest.fixture

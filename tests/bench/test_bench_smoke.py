@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from store_nodes import needs_redis_server
 from holdfast.testing.servers import RedisServer
+from store_nodes import needs_redis_server
 
 # pytest's own path begins with tests/, where `bench` is this folder
 sys.path.insert(0, str(Path(__file__).parents[2]))

@@ -14,12 +14,12 @@ from command_line import cli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store_nodes import url_of
 from holdfast import Citation, Message, ToolCall
 from holdfast.cli import reading
 from holdfast.cli.export_format import message_of, message_parts, tagged, untagged
 from holdfast.cli.importing import HALF
 from holdfast.sync import Store, open_store
+from store_nodes import url_of
 
 STATE: dict[str, Any] = {
     "when": datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, datetime.timezone(datetime.timedelta(hours=8))),

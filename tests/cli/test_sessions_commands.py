@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from command_line import cli
 
-from store_nodes import url_of
 from holdfast import Message, __version__
 from holdfast.sync import open_store
+from store_nodes import url_of
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from store_nodes import Interposed, Nodes
 from holdfast import Store
 from holdfast.errors import OutcomeUnknown, StoreTimeout, StoreUnavailable
+from store_nodes import Interposed, Nodes
 
 WRITES: Final = ("begin", "commit", "record", "renew", "release", "resolve", "delete")
 READS: Final = ("load", "read_log")

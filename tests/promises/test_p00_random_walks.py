@@ -18,12 +18,12 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from store_nodes import SOAK_FACTOR, Figures
 from holdfast.backends.contract import Backend
 from holdfast.backends.memory import MemoryBackend
 from holdfast.backends.records import BeginReply, BeginRequest, Granted, Queued, SessionKey
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.stateful import Step, play, random_steps, steps
+from store_nodes import SOAK_FACTOR, Figures
 
 QUIET = settings(
     deadline=None,

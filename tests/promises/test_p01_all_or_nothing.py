@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import pytest
 
-from store_nodes import Figures, Nodes, eventually, needs_redis_server
 from holdfast.testing.mutants import MUTANTS
+from store_nodes import Figures, Nodes, eventually, needs_redis_server
 from workload import KEEP_ALL, check_whole, count, node_process, sent_until_answered
 
 SESSIONS = ["s-0", "s-1", "s-2"]

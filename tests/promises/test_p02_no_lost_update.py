@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from faults import unreliable_nodes
 
-from store_nodes import Figures, Nodes
 from holdfast import Store, Turn
 from holdfast.errors import HoldfastError, OutcomeUnknown, StoreUnavailable, TurnConflict, TurnOvertaken
 from holdfast.testing.history import Anomaly, History
 from holdfast.testing.mutants import MUTANTS
+from store_nodes import Figures, Nodes
 from workload import KEEP_ALL, lines, log_of, node_process
 
 REJECTED = (TurnConflict, TurnOvertaken)

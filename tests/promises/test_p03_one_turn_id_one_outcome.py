@@ -15,10 +15,10 @@ from collections.abc import Callable
 import pytest
 from faults import unreliable_nodes
 
-from store_nodes import Figures, Nodes
 from holdfast import Store, Turn
 from holdfast.errors import HoldfastError, TurnFailed
 from holdfast.testing.mutants import MUTANTS
+from store_nodes import Figures, Nodes
 from workload import KEEP_ALL, log_of
 
 OPTIONS = {"lease": 5, "poll": 0.05, "settle": 5, "wait": 20, "max_attempts": 1000, "outcomes": KEEP_ALL}

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Figures, Interposed, Nodes
 from holdfast import Store, Turn
 from holdfast.errors import OutcomeUnknown, StoreUnavailable
 from holdfast.testing.mutants import MUTANTS
+from store_nodes import Figures, Interposed, Nodes
 from workload import check_whole, log_of
 
 

@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import pytest
 
-from store_nodes import Figures, Nodes
 from holdfast import Store, Turn
 from holdfast.backends.records import Granted
 from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.testing.calls import asking
 from holdfast.testing.mutants import MUTANTS
+from store_nodes import Figures, Nodes
 from workload import log_of, node_process
 
 LEASE_S = 0.6

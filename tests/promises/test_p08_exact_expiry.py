@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from store_nodes import Figures, Nodes
 from holdfast.errors import SessionGone
 from holdfast.testing.mutants import MUTANTS
+from store_nodes import Figures, Nodes
 from workload import node_process
 
 TTL_S = 0.6

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Figures, Nodes
 from holdfast import Message, Store, Turn
 from holdfast.errors import HoldfastError, SessionNotFound
+from store_nodes import Figures, Nodes
 
 SESSIONS = 20
 

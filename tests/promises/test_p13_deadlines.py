@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Figures, Nodes, needs_redis_server
 from holdfast import Store, Turn, open_store
 from holdfast.errors import HoldfastError
+from store_nodes import Figures, Nodes, needs_redis_server
 
 TIMEOUT_S = 0.4
 SETTLE_S = 0.3

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from backports import zstd
 
-from store_nodes import Nodes
 from holdfast import Store
 from holdfast.backends.records import ANY, Change, Delta
 from holdfast.errors import CorruptRecord, FutureFormat, UnreadableRecord
 from holdfast.sessions.codec import Codec
+from store_nodes import Nodes
 
 WHOLE = Codec().encode({"items": ["the same words"] * 500})
 BROKEN: dict[str, tuple[bytes, type[UnreadableRecord]]] = {

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Nodes
 from holdfast import Message, Turn
 from holdfast.backends.records import Birth, Committed, Delta, Field, Record, SessionKey, Version
 from holdfast.sessions.near_cache import NearCache, advanced
+from store_nodes import Nodes
 
 
 def record(

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from store_nodes import needs_redis_server
 from holdfast import open_store
 from holdfast.errors import ConfigError, HoldfastError, MissingExtra, ServerUnsuitable, StoreUnavailable, UnknownScheme
+from store_nodes import needs_redis_server
 
 
 @pytest.mark.parametrize("url", ["mysql://x", "", "redis", "/tmp/x.db", "http://x", "postgres:", " memory:", "file:x"])

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Nodes
 from holdfast import Message, Store
 from holdfast.errors import (
     ConfigError,
@@ -20,6 +19,7 @@ from holdfast.errors import (
     UnsupportedValue,
     WrongUser,
 )
+from store_nodes import Nodes
 
 
 async def test_set_get_delete(store: Store) -> None:

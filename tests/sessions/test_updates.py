@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Nodes
 from holdfast import Message, Store
 from holdfast.errors import OutcomeUnknown, SessionNotFound, TurnConflict
+from store_nodes import Nodes
 
 
 def add(state: Any) -> None:

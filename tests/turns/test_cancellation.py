@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Nodes
 from holdfast import Store, Turn
+from store_nodes import Nodes
 
 
 async def work(turn: Turn) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Nodes
 from holdfast import Turn
 from holdfast.errors import TurnConflict
+from store_nodes import Nodes
 
 
 async def test_a_conflicting_turn_is_run_again_from_its_journal(nodes: Nodes) -> None:

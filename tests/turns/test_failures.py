@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from store_nodes import Nodes, eventually
 from holdfast import Store, Turn
 from holdfast.errors import OutcomeUnknown, StoreUnavailable, TurnFailed
+from store_nodes import Nodes, eventually
 
 
 def broken(turn: Turn) -> None:

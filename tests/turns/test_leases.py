@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from store_nodes import Nodes, eventually
 from holdfast import Store, Turn
 from holdfast.backends.records import Granted
 from holdfast.errors import SessionGone, StoreUnavailable, TurnOvertaken
 from holdfast.testing.calls import asking
+from store_nodes import Nodes, eventually
 
 
 async def test_a_handler_may_take_longer_than_its_lease(nodes: Nodes) -> None:

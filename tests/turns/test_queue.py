@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from store_nodes import Nodes, eventually
 from holdfast import Store, Turn
 from holdfast.backends.records import Queued
 from holdfast.errors import QueueTimeout, TurnBusy
 from holdfast.testing.calls import asking
+from store_nodes import Nodes, eventually
 
 
 class Gate:

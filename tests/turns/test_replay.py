@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Nodes
 from holdfast import Message, Store, Turn
 from holdfast.errors import QueueTimeout, TurnMismatch
+from store_nodes import Nodes
 
 
 async def answer(turn: Turn) -> None:

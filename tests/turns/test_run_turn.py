@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Nodes
 from holdfast import Citation, Message, Store, Turn
 from holdfast.errors import ConfigError, InvalidId, TurnError, UnsupportedValue, WrongUser
+from store_nodes import Nodes
 
 
 async def answer(turn: Turn) -> None:

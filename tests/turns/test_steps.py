@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from store_nodes import Nodes
 from holdfast import Store, Turn
 from holdfast.errors import InvalidId, StepMisuse
+from store_nodes import Nodes
 
 
 class Shop:

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from store_nodes import Nodes
 from holdfast import Store
 from holdfast.errors import SessionGone, TurnFinished, UnsupportedValue
+from store_nodes import Nodes
 
 
 async def test_it_commits_at_the_end(store: Store) -> None:
