@@ -53,7 +53,8 @@ def connect(path: Path, *, write: bool, create: bool = False) -> sqlite3.Connect
         raise IndexUnusable(f"{path} cannot be opened: {error}") from error
     try:
         db.execute("PRAGMA temp_store = memory")
-        db.execute("PRAGMA cache_size = -16384")
+        # this one reads the file, and so can meet the lock of a process that is just making it
+        patiently(lambda: db.execute("PRAGMA cache_size = -16384"), path, timeout=10.0)
         if write:
             patiently(lambda: _prepare(db, path), path, timeout=10.0)
         else:
