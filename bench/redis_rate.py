@@ -18,7 +18,7 @@ from bench.setting import Setting
 from bench.workload import fresh
 from holdfast.backends.contract import Backend
 from holdfast.backends.records import Record, SessionKey
-from holdfast.backends.redis import library
+from holdfast.backends.redis.library import SERVER
 from holdfast.sessions.settings import StoreSettings
 from holdfast.testing.servers import RedisServer, ServerMissing
 from holdfast.wiring import open_backend
@@ -132,7 +132,7 @@ _TAG: Final = "BNCH"
 
 def _library(call: Sequence[bytes], commit_id: bytes) -> str:
     before, _, after = call[4].partition(commit_id)
-    code = library.CODE.replace(library.LIBRARY, "holdfast_bench").replace(f"'h{library.TAG}'", f"'h{_TAG}'")
+    code = SERVER.code.replace(SERVER.name, "holdfast_bench").replace(f"'h{SERVER.tag}'", f"'h{_TAG}'")
     return (
         code
         + f"""

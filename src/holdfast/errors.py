@@ -11,6 +11,7 @@ HoldfastError
 │   └── LimitExceeded               too large, too deep, too many
 ├── StoreError                      the store could not do it
 │   ├── StoreUnavailable            not reached: nothing was applied
+│   │   ├── StoreOverloaded         refused early, because too many calls wait already
 │   │   └── StoreClosed             this store was closed by its owner
 │   ├── StoreTimeout                no answer by the deadline
 │   ├── OutcomeUnknown              a write was sent and its reply never came
@@ -101,7 +102,17 @@ class StoreError(HoldfastError):
 
 
 class StoreUnavailable(StoreError):
-    """The store was not reached, or refused before it did anything: nothing was applied."""
+    """The store was not reached, or refused before it did anything: nothing was applied.
+
+    Attributes:
+        retry_after: seconds after which trying again makes sense; 0 where that is not known.
+    """
+
+    retry_after: float = 0.0
+
+
+class StoreOverloaded(StoreUnavailable):
+    """Refused early instead of piling up: as many calls as a setting allows wait for the store already."""
 
 
 class StoreClosed(StoreUnavailable):

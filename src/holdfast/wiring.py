@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Unpack
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote
 
 from holdfast.backends.contract import Backend
 from holdfast.backends.memory import MemoryBackend
@@ -44,7 +45,8 @@ def open_store(url: str, **options: Unpack[StoreOptions]) -> _Opening:
     """Opens the store behind a URL: ``async with open_store(url) as store`` or ``store = await open_store(url)``.
 
     URLs: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite::memory:``,
-    ``redis://user:password@host:6379/0``. Options: see `holdfast.StoreSettings`; durations are seconds or text like ``"2h"``.
+    ``redis://user:password@host:6379/0``, ``redis+sentinel://h:p,h:p/service/0``, ``redis+cluster://h:p,h:p``, ``unix:///path``;
+    ``rediss`` for TLS. Options: see `holdfast.StoreSettings`; durations are seconds or text like ``"2h"``.
 
     Raises `UnknownScheme`, `ConfigError` (an option, the URL, a server that cannot keep the promises), `MissingExtra`
     and `StoreUnavailable`.
@@ -82,7 +84,7 @@ async def open_backend(url: str, settings: StoreSettings) -> Backend:
 def _opener(url: str) -> Opener:
     scheme = url.partition(":")[0].lower() if ":" in url else ""
     if scheme not in _OPENERS:
-        known = ", ".join(f"{name}:" for name in _OPENERS)
+        known = "memory:, sqlite:, redis: (rediss:, redis+sentinel:, redis+cluster:, unix:, valkey:)"
         raise UnknownScheme(f"no store is known for {shown_url(url)!r}; a store's URL starts with one of {known}")
     return _OPENERS[scheme]
 
@@ -118,40 +120,18 @@ def _sqlite_path(url: str) -> tuple[str, Any]:
 async def _open_redis(url: str, settings: StoreSettings) -> Backend:
     from holdfast.backends.redis import open_redis
 
-    plain, own = _redis_options(url)
-    return await open_redis(plain, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings), **own)
+    return await open_redis(url, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings))
 
 
-def _redis_options(url: str) -> tuple[str, dict[str, Any]]:
-    """The URL as redis-py takes it, and Holdfast's own settings out of its query."""
-    parts = urlsplit(url)
-    if not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
-        raise ConfigError(f"{parts.path!r} in the store's URL is not a database: write redis://host:6379/0")
-    own: dict[str, Any] = {}
-    theirs = []
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        try:
-            if name == "prefix":
-                own[name] = value
-            elif name in ("connections", "max_waiting"):
-                own[name] = int(value)
-            elif name == "allow_eviction":
-                own[name] = {"yes": True, "no": False}[value]
-            elif name in ("db", "client_name", "protocol"):
-                theirs.append((name, value))
-            else:
-                raise ConfigError(
-                    f"unknown option {name!r} in the store's URL; it takes "
-                    "prefix, connections, max_waiting, allow_eviction, db, client_name, protocol"
-                )
-        except (ValueError, KeyError) as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(f"{name}={value!r} in the store's URL is not a value for it") from None
-    return urlunsplit(parts._replace(query=urlencode(theirs))), own
-
-
-_OPENERS: Final[dict[str, Opener]] = {"memory": _open_memory, "sqlite": _open_sqlite, "redis": _open_redis}
+_REDIS: Final = (
+    "unix",
+    *(name + kind for name in ("redis", "rediss", "valkey", "valkeys") for kind in ("", "+sentinel", "+cluster")),
+)
+_OPENERS: Final[dict[str, Opener]] = {
+    "memory": _open_memory,
+    "sqlite": _open_sqlite,
+    **dict.fromkeys(_REDIS, _open_redis),
+}
 
 
 def _outcomes(settings: StoreSettings) -> OutcomeLimits:
@@ -159,11 +139,10 @@ def _outcomes(settings: StoreSettings) -> OutcomeLimits:
 
 
 def shown_url(url: str) -> str:
-    """The URL without its password, for people."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.partition(":")[0]
-    if parts.password:
-        return url.replace(f":{parts.password}@", ":***@")
-    return url[:200]
+    """The URL without its passwords, for people."""
+    start, at, rest = url.rpartition("@")
+    if at:
+        scheme, slashes, login = start.partition("://")
+        user, colon, _ = login.partition(":")
+        start = f"{scheme}{slashes}{user}{colon}{'***' if colon else ''}"
+    return re.sub(r"(password=)[^&#]*", r"\1***", start + at + rest)[:200]

@@ -9,7 +9,8 @@ import pytest
 
 from holdfast.backends.contract import Backend
 from holdfast.backends.records import OutcomeLimits
-from holdfast.backends.redis import RedisBackend, backend, library, listings, open_redis
+from holdfast.backends.redis import RedisBackend, backend, listings, open_redis
+from holdfast.backends.redis.library import SERVER
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.contract import BackendContract
 from holdfast.testing.servers import RedisServer
@@ -38,8 +39,8 @@ class ServerClock(FakeClock):
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
     with RedisServer() as server:
-        assert REAL_TIME in library.CODE
-        code = library.CODE.replace(REAL_TIME, f"do return tonumber(redis.call('GET', '{NOW_KEY}')) end\n" + REAL_TIME)
+        assert REAL_TIME in SERVER.code
+        code = SERVER.code.replace(REAL_TIME, f"do return tonumber(redis.call('GET', '{NOW_KEY}')) end\n" + REAL_TIME)
         server.command("FUNCTION", "LOAD", code)
         yield server
 

@@ -20,8 +20,9 @@ from holdfast.backends.records import (
     SessionKey,
     Unchanged,
 )
-from holdfast.backends.redis import RedisBackend, library, open_redis
+from holdfast.backends.redis import RedisBackend, open_redis
 from holdfast.backends.redis.keys import Keys
+from holdfast.backends.redis.library import SERVER
 from holdfast.errors import ConfigError, CorruptRecord, FutureFormat, ServerUnsuitable, StoreFull, StoreUnavailable
 from holdfast.testing.calls import (
     KEY,
@@ -78,7 +79,7 @@ async def test_functions_that_were_flushed_are_loaded_again(server: RedisServer,
 
 
 async def test_two_releases_share_a_server(server: RedisServer, backend: RedisBackend) -> None:
-    other = library.CODE.replace(library.LIBRARY, "holdfast_other").replace(f"h{library.TAG}", "hzzzz")
+    other = SERVER.code.replace(SERVER.name, "holdfast_other").replace(f"h{SERVER.tag}", "hzzzz")
     server.command("FUNCTION", "LOAD", other)
     await run_turn(backend, "t1")
     assert (await record_of(backend)).total == 2
@@ -87,7 +88,7 @@ async def test_two_releases_share_a_server(server: RedisServer, backend: RedisBa
 
 async def test_foreign_functions_of_our_names_are_refused(server: RedisServer) -> None:
     server.command("FUNCTION", "FLUSH")
-    server.command("FUNCTION", "LOAD", library.CODE.replace(library.LIBRARY, "holdfast_other"))
+    server.command("FUNCTION", "LOAD", SERVER.code.replace(SERVER.name, "holdfast_other"))
     try:
         with pytest.raises(ServerUnsuitable, match="functions"):
             await open_redis(server.url)

@@ -12,7 +12,8 @@ import pytest
 
 from holdfast.backends.records import SessionKey
 from holdfast.backends.redis import RedisBackend, open_redis
-from holdfast.backends.redis.lane import Address, Lane
+from holdfast.backends.redis.lane import Lane
+from holdfast.backends.redis.urls import parse
 from holdfast.errors import OutcomeUnknown, StoreClosed, StoreError, StoreTimeout, StoreUnavailable
 from holdfast.testing.calls import KEY, missing, put, record_of, run_turn, update, values
 from holdfast.testing.fault_proxy import FaultProxy
@@ -38,7 +39,7 @@ async def backend_at(url: str, **options: float) -> AsyncIterator[RedisBackend]:
 
 @asynccontextmanager
 async def lane_to(server: RedisServer, timeout: float = TIMEOUT_S, max_waiting: int = 10_000) -> AsyncIterator[Lane]:
-    lane = Lane(Address(server.url), timeout=timeout, max_waiting=max_waiting)
+    lane = Lane(parse(server.url).address, timeout=timeout, max_waiting=max_waiting)
     try:
         yield lane
     finally:

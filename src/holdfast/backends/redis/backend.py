@@ -37,9 +37,8 @@ from holdfast.backends.records import (
     WrongUserFound,
 )
 from holdfast.backends.redis import health, listings
+from holdfast.backends.redis.calls import Calls
 from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
-from holdfast.backends.redis.library import function
-from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.packing import (
     CommitPacker,
     Meta,
@@ -59,24 +58,23 @@ from holdfast.backends.redis.users import UserIndex
 from holdfast.backends.redis.wire import Arg
 from holdfast.errors import InvalidInput, StoreFull
 
-_BEGIN, _COMMIT, _LOAD = function("b"), function("c"), function("l")
-_RECORD, _RENEW, _RELEASE = function("r"), function("n"), function("x")
-_RESOLVE, _DELETE, _READ_LOG = function("v"), function("d"), function("g")
+_BEGIN, _COMMIT, _LOAD, _RECORD, _RENEW, _RELEASE, _RESOLVE, _DELETE, _READ_LOG = "bclrnxvdg"
+"""The functions' names; see functions/sessions.lua."""
 
 
 class RedisBackend:
-    """Sessions in a Redis server; made by `holdfast.backends.redis.open_redis`."""
+    """Sessions in Redis; made by `holdfast.backends.redis.open_redis`."""
 
     name = "redis"
 
-    def __init__(self, node: Node, keys: Keys, subscriber: Subscriber, limits: OutcomeLimits) -> None:
-        self._node = node
+    def __init__(self, calls: Calls, keys: Keys, subscriber: Subscriber, limits: OutcomeLimits) -> None:
+        self._calls = calls
         self._keys = keys
         self._key = keys.session
         self._age_ms = limits.age_ms
         self._packer = CommitPacker(limits)
         self._subscriber = subscriber
-        self._users = UserIndex(node, keys)
+        self._users = UserIndex(calls, keys)
 
     # --- sessions ---
 
@@ -90,7 +88,7 @@ class RedisBackend:
         return await self._load(key, name, tail, ends_of(known))
 
     async def _load(self, key: SessionKey, name: str, tail: int, known: bytes) -> Record | Unchanged | None:
-        reply = await self._node.read(key, (_LOAD, 1, name, known, tail))
+        reply = await self._calls.read(_LOAD, name, known, tail)
         if reply is None:
             return None
         if reply.__class__ is bytes:
@@ -100,8 +98,8 @@ class RedisBackend:
     async def _load_cold(self, key: SessionKey, name: str, tail: int) -> Record | None:
         log = self._keys.sibling(key, "l")
         first = -tail if tail else 1
-        time, fields, length, entries = await self._node.read_atomic(
-            key,
+        time, fields, length, entries = await self._calls.read_atomic(
+            name,
             (("TIME",), ("HGETALL", name), ("LLEN", log), ("LRANGE", log, first, -1 if tail else 0)),
         )
         meta = self._head(key, fields[fields.index(b"m") + 1] if b"m" in fields[::2] else None, time, fields, length)
@@ -126,10 +124,10 @@ class RedisBackend:
         indexed = await self._users.listed(key, delta.birth) if user and not delta.fence else 0
         name = self._key(key)
         try:
-            reply = await self._node.write(key, (_COMMIT, 1, name, *self._packer.pack(delta, indexed, whole_id=False)))
+            reply = await self._calls.write(_COMMIT, name, *self._packer.pack(delta, indexed, whole_id=False))
             if reply == b"T":
                 again = self._packer.pack(delta, indexed, whole_id=True)
-                reply = await self._node.write(key, (_COMMIT, 1, name, *again))
+                reply = await self._calls.write(_COMMIT, name, *again)
         except UnicodeEncodeError:
             raise InvalidInput(f"{subject_of(key)}: a field's name is not valid text") from None
         if reply.__class__ is bytes and reply[0] == 67:  # "C"
@@ -140,7 +138,7 @@ class RedisBackend:
         return _refused_commit(reply)
 
     async def delete(self, key: SessionKey) -> bool:
-        there, user, indexed = await self._node.write(key, (_DELETE, 1, self._key(key)))
+        there, user, indexed = await self._calls.write(_DELETE, self._key(key))
         if user:
             await self._users.drop(key, user, indexed)
         return bool(there)
@@ -155,18 +153,18 @@ class RedisBackend:
             ("LRANGE", log, first, last),
         )
         try:
-            time, data, length, entries = await self._node.read_atomic(key, commands, large=True)
+            time, data, length, entries = await self._calls.read_atomic(name, commands, large=True)
         except StoreFull:
-            reply = await self._node.read(key, (_READ_LOG, 1, name, start, count), large=True)
+            reply = await self._calls.read(_READ_LOG, name, start, count, large=True)
             return None if reply is None else LogPage(reply[1], start, reply[0])
         meta = self._head(key, data, time, None, length)
         return None if meta is None else LogPage(entries, start, meta.total)
 
     async def scan(self, tenant: str, *, cursor: str = "", limit: int = 100) -> Listing:
-        return await listings.scan(self._node, self._keys, tenant, cursor, limit)
+        return await listings.scan(self._calls, self._keys, tenant, cursor, limit)
 
     async def by_user(self, tenant: str, user: str, *, cursor: str = "", limit: int = 100) -> Listing:
-        return await listings.by_user(self._node, self._keys, tenant, user, cursor, limit)
+        return await listings.by_user(self._calls, self._keys, tenant, user, cursor, limit)
 
     # --- turns ---
 
@@ -175,11 +173,11 @@ class RedisBackend:
         known = request.known is not None
         indexed = await self._users.listed(key, birth) if birth.user and not known else 0
         data = pack_begin(request, self._age_ms, indexed, with_birth=not known)
-        reply = await self._node.write(key, (_BEGIN, 1, self._key(key), data, request.entry))
+        reply = await self._calls.write(_BEGIN, self._key(key), data, request.entry)
         if reply == b"B":  # the session that the caller has a copy of is gone
             indexed = await self._users.listed(key, birth) if birth.user else 0
             data = pack_begin(request, self._age_ms, indexed, with_birth=True)
-            reply = await self._node.write(key, (_BEGIN, 1, self._key(key), data, request.entry))
+            reply = await self._calls.write(_BEGIN, self._key(key), data, request.entry)
         head: bytes = reply if reply.__class__ is bytes else reply[0]
         if head[0] == 71:  # "G"
             return read_granted(reply, key)
@@ -189,43 +187,46 @@ class RedisBackend:
         self, key: SessionKey, turn_id: str, *, fence: int, name: str, value: bytes, lease_ms: int
     ) -> Fenced | None:
         data = _numbers(fence, lease_ms) + short(text_bytes(turn_id)) + pack_step(name, value)
-        reply = await self._node.write(key, (_RECORD, 1, self._key(key), data))
+        reply = await self._calls.write(_RECORD, self._key(key), data)
         return Fenced() if reply == b"F" else None
 
     async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | None:
         data = _numbers(fence, lease_ms) + short(text_bytes(turn_id))
-        reply = await self._node.write(key, (_RENEW, 1, self._key(key), data))
+        reply = await self._calls.write(_RENEW, self._key(key), data)
         return Fenced() if reply == b"F" else None
 
     async def release(self, key: SessionKey, turn_id: str, *, token: bytes, withdraw: bool) -> None:
         data = bytes((withdraw, len(token))) + token + short(text_bytes(turn_id))
-        await self._node.write(key, (_RELEASE, 1, self._key(key), data))
+        await self._calls.write(_RELEASE, self._key(key), data)
 
     async def resolve(self, key: SessionKey, op: str | bytes, *, fence: int = 0, age_ms: int = 0) -> ResolveReply:
         kind, name = (b"t", text_bytes(op)) if isinstance(op, str) else (b"u", op)
         data = _numbers(fence, age_ms, self._age_ms) + kind + short(name)
-        reply = await self._node.write(key, (_RESOLVE, 1, self._key(key), data))
+        reply = await self._calls.write(_RESOLVE, self._key(key), data)
         if reply == b"J":
             return Rejected()
         return Unresolvable() if reply == b"U" else read_stored(reply)
 
     async def overdue(self, *, limit: int = 100) -> list[Overdue]:
-        return await listings.overdue(self._node, self._keys, limit)
+        return await listings.overdue(self._calls, self._keys, limit)
 
     # --- signals, end ---
 
     async def publish(self, key: SessionKey, hint: bytes) -> None:
-        await self._node.command(key, ("PUBLISH", self._keys.sibling(key, "c"), hint))
+        await self._calls.command(self._keys.sibling(key, "c"), ("PUBLISH", self._keys.sibling(key, "c"), hint))
 
     def watch(self, key: SessionKey) -> AbstractAsyncContextManager[Watch]:
         return self._subscriber.watch(self._keys.sibling(key, "c"))
 
     async def check(self) -> list[Finding]:
-        return await health.findings(self._node)
+        found: list[Finding] = []
+        for node in self._calls.topology.primaries():
+            found += await health.findings(node, self._calls.library)
+        return found
 
     async def close(self) -> None:
         await self._subscriber.close()
-        await self._node.close()
+        await self._calls.close()
 
 
 def _numbers(*numbers: int) -> bytes:

@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from holdfast.backends.records import Finding
-from holdfast.backends.redis import library
+from holdfast.backends.redis.library import Library
 from holdfast.backends.redis.mapping import RIGHTS, code_of, error_for
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.wire import Arg, ReplyError
@@ -35,7 +35,9 @@ async def info(node: Node) -> Info:
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
 
-async def ensure_suitable(node: Node, probe_key: str, *, allow_eviction: bool) -> None:
+async def ensure_suitable(
+    node: Node, library: Library, probe_key: str, *, allow_eviction: bool, cluster: bool = False
+) -> None:
     """Refuses a server that cannot keep the promises, and puts our functions there.
 
     Raises:
@@ -46,15 +48,16 @@ async def ensure_suitable(node: Node, probe_key: str, *, allow_eviction: bool) -
     version = facts.get("redis_version", "0")
     if _numbers(version) < _OLDEST:
         raise ServerUnsuitable(f"Redis at {node.where} is {version}; 7.0 or newer is needed (functions)")
-    if facts.get("cluster_enabled") == "1":
-        raise ServerUnsuitable(f"Redis at {node.where} is a cluster node; this backend serves a single server so far")
+    if (facts.get("cluster_enabled") == "1") != cluster:
+        is_one, other = ("is no node", "redis://") if cluster else ("is a node", "redis+cluster://")
+        raise ServerUnsuitable(f"Redis at {node.where} {is_one} of a Cluster: write {other} in its URL")
     policy = facts.get("maxmemory_policy", "unknown")
     if policy != "noeviction" and not allow_eviction:
         raise ServerUnsuitable(
             f"Redis at {node.where} has maxmemory-policy {policy}: when memory is short it would delete parts of "
             f"sessions. {_EVICTION_MEND}, or open with allow_eviction=True if losing sessions is acceptable"
         )
-    await node.load_functions()
+    await node.load_functions(library)
     reply = await _ask(node, "FCALL", library.function("p"), 1, probe_key)
     if reply.__class__ is ReplyError:
         raise error_for(str(reply), write=False, where=node.where)
@@ -64,7 +67,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
-async def findings(node: Node) -> list[Finding]:
+async def findings(node: Node, library: Library) -> list[Finding]:
     """One line for each thing that an operator should know."""
     facts = await info(node)
     return [
@@ -73,7 +76,7 @@ async def findings(node: Node) -> list[Finding]:
         _memory(facts),
         await _durability(node, facts),
         _replicas(facts),
-        await _functions(node),
+        await _functions(node, library),
         await _latency(node),
     ]
 
@@ -133,13 +136,13 @@ def _replicas(facts: Info) -> Finding:
     return Finding("note", "replication", "no replicas: nothing takes over if this machine is lost", "add a replica")
 
 
-async def _functions(node: Node) -> Finding:
-    reply = await node.large.call(("FUNCTION", "LIST", "LIBRARYNAME", library.LIBRARY), write=False)
+async def _functions(node: Node, library: Library) -> Finding:
+    reply = await node.large.call(("FUNCTION", "LIST", "LIBRARYNAME", library.name), write=False)
     if reply.__class__ is ReplyError:
         return Finding("note", "functions", "this user may not list them (fine if they are called)")
     if reply:
-        return Finding("ok", "functions", f"{library.LIBRARY} is loaded")
-    return Finding("note", "functions", f"{library.LIBRARY} is missing; the next call loads it")
+        return Finding("ok", "functions", f"{library.name} is loaded")
+    return Finding("note", "functions", f"{library.name} is missing; the next call loads it")
 
 
 async def _latency(node: Node) -> Finding:

@@ -55,6 +55,14 @@ def subject_of(key: SessionKey) -> str:
     return f"session {key.id!r}" + (f" of tenant {key.tenant!r}" if key.tenant else "")
 
 
+def named(key: str) -> str:
+    """The session that a key belongs to, in messages; "" for keys of many sessions."""
+    parts = key.split(":")
+    if len(parts) < 5 or parts[2] in ("i", "u", "p", "f"):
+        return ""
+    return subject_of(SessionKey(decoded(parts[3]), decoded(parts[4])))
+
+
 class Keys:
     """The key names under one prefix."""
 

@@ -4,57 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
-from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from holdfast.backends.redis.mapping import error_for
-from holdfast.backends.redis.wire import Arg, ReplyError, Wire
-from holdfast.errors import ConfigError, StoreClosed, StoreUnavailable
-
-_OURS: Final = frozenset(
-    {"retry", "protocol", "decode_responses", "socket_timeout", "socket_connect_timeout", "parser_class", "encoding"}
-)
-
-
-class Address:
-    """Where a server is and how to reach it, from a URL; opens connections with redis-py.
-
-    Raises:
-        ConfigError: for a URL that redis-py does not understand.
-    """
-
-    def __init__(self, url: str, client_name: str = "holdfast") -> None:
-        try:
-            options = cast("dict[str, Any]", parse_url(url))
-        except ValueError as error:
-            raise ConfigError(f"the Redis URL cannot be used: {error}") from None
-        self._kind: type[AbstractConnection] = options.pop("connection_class", Connection)
-        self._options = {name: value for name, value in options.items() if name not in _OURS}
-        self._options.setdefault("client_name", client_name)
-        if issubclass(self._kind, UnixDomainSocketConnection):
-            self.where = str(options.get("path", ""))
-        else:
-            self.where = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-
-    def connection(self, timeout: float) -> AbstractConnection:
-        """An unconnected redis-py connection: RESP2, no retries."""
-        try:
-            return self._kind(
-                **self._options,
-                protocol=2,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except TypeError as error:
-            raise ConfigError(f"the Redis URL has an option that redis-py does not know: {error}") from None
+from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.mapping import AccessRefused, error_for
+from holdfast.backends.redis.wire import Arg, Wire
+from holdfast.errors import StoreClosed, StoreOverloaded, StoreUnavailable
 
 
 class Lane:
@@ -77,39 +38,50 @@ class Lane:
         self._closed = False
         self._connect_waiters = 0
 
-    async def call(self, args: Sequence[Arg], *, write: bool) -> Any:
+    async def call(
+        self, args: Sequence[Arg], *, write: bool, deadline: float | None = None, before: Sequence[Arg] = ()
+    ) -> Any:
         """One command's reply; an error reply is returned, not raised.
+
+        Args:
+            deadline: by the loop's clock; the lane's ``timeout`` from now if None.
+            before: a command that is sent right before this one on the same connection; its reply is dropped.
 
         Raises:
             StoreUnavailable, StoreTimeout, OutcomeUnknown: see `Wire`.
         """
+        if deadline is None:
+            deadline = self._now() + self.timeout
         wire = self._wire
         if wire is None or wire.closed or len(wire) >= self._max_waiting:
-            wire, deadline = await self._ready()
-            return await wire.send(args, deadline, write)
-        return await wire.send(args, self._now() + self.timeout, write)
+            wire = await self._ready(deadline)
+        if before:
+            wire.send(before, deadline, False).cancel()
+        return await wire.send(args, deadline, write)
 
-    async def read_atomic(self, commands: Sequence[Sequence[Arg]]) -> Any:
+    async def read_atomic(self, commands: Sequence[Sequence[Arg]], *, deadline: float | None = None) -> Any:
         """The replies of reading commands as of one moment; the first error reply instead, if there is one."""
+        if deadline is None:
+            deadline = self._now() + self.timeout
         wire = self._wire
         if wire is None or wire.closed or len(wire) >= self._max_waiting:
-            wire, deadline = await self._ready()
-            return await wire.send_atomic(commands, deadline)
-        return await wire.send_atomic(commands, self._now() + self.timeout)
+            wire = await self._ready(deadline)
+        return await wire.send_atomic(commands, deadline)
 
-    async def batch(self, commands: Sequence[Sequence[Arg]], *, write: bool = False) -> list[Any]:
-        """The replies of independent commands that are sent together.
+    async def batch(
+        self, commands: Sequence[Sequence[Arg]], *, write: bool = False, deadline: float | None = None
+    ) -> list[Any]:
+        """The replies of independent commands that are sent together, error replies among them."""
+        if deadline is None:
+            deadline = self._now() + self.timeout
+        wire = await self._ready(deadline)
+        return await asyncio.gather(*[wire.send(args, deadline, write) for args in commands])
 
-        Raises:
-            StoreError: the first error reply, mapped; or what `call` raises.
-        """
-        wire, deadline = await self._ready()
-        futures = [wire.send(args, deadline, write) for args in commands]
-        replies = await asyncio.gather(*futures)
-        for reply in replies:
-            if reply.__class__ is ReplyError:
-                raise error_for(str(reply), write=write, where=self.where)
-        return replies
+    def give_up(self, why: str) -> None:
+        """Drops the connection, with the calls under way on it. The next call connects anew."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.give_up(why)
 
     async def close(self) -> None:
         """Ends all calls under way with `StoreUnavailable` (writes: `OutcomeUnknown`)."""
@@ -123,12 +95,11 @@ class Lane:
 
     # --- connecting ---
 
-    async def _ready(self) -> tuple[Wire, float]:
-        """A live connection, and the deadline of a call that began now."""
-        deadline = self._now() + self.timeout
+    async def _ready(self, deadline: float) -> Wire:
+        """A live connection."""
         waiting = self._connect_waiters if self._wire is None else len(self._wire)
         if waiting >= self._max_waiting:
-            raise StoreUnavailable(
+            raise StoreOverloaded(
                 f"{waiting} calls wait for Redis at {self.where}: this one was refused; slow down, or raise max_waiting"
             )
         joined = self._connecting is not None
@@ -137,7 +108,7 @@ class Lane:
                 raise StoreClosed("this Redis store is closed")
             wire = self._wire
             if wire is not None and not wire.closed:
-                return wire, deadline
+                return wire
             if self._connecting is None:
                 self._connecting = asyncio.create_task(self._connect(), name="holdfast-redis-connect")
                 self._connecting.add_done_callback(self._connected)
@@ -162,7 +133,8 @@ class Lane:
         if connecting.cancelled():
             raise StoreClosed("this Redis store is closed")
         if (error := connecting.exception()) is not None:
-            raise StoreUnavailable(*error.args) from error
+            kind = type(error) if isinstance(error, StoreUnavailable) else StoreUnavailable
+            raise kind(*error.args) from error
 
     def _connected(self, task: asyncio.Task[Wire]) -> None:
         self._connecting = None
@@ -178,10 +150,12 @@ class Lane:
         try:
             async with asyncio.timeout(self.timeout):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
-        except (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError, RedisError) as error:
+                if self._address.primary:
+                    await self._ensure_primary(connection)
+        except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             raise self._unreached(error) from error
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, StoreUnavailable):
             await connection.disconnect(nowait=True)
             raise
         reader, writer = connection._reader, connection._writer
@@ -193,16 +167,38 @@ class Lane:
         wire.take_over(cast("asyncio.Transport", writer.transport), bytes(reader._buffer))  # type: ignore[attr-defined]
         return wire
 
+    async def _ensure_primary(self, connection: AbstractConnection) -> None:
+        await connection.send_command("ROLE")
+        role = await connection.read_response()
+        if not isinstance(role, list) or role[0] != b"master":
+            raise StoreUnavailable(f"Redis at {self.where} is not the primary (any more)")
+
     def _unreached(self, error: BaseException) -> StoreUnavailable:
         if isinstance(error, AuthenticationError | ResponseError):
             text = str(error)
             if isinstance(error, AuthenticationError) and not text.startswith(("NOAUTH", "WRONGPASS")):
                 text = f"WRONGPASS {text}"
-            return StoreUnavailable(*error_for(text, write=False, where=self.where).args)
+            refused = error_for(text, write=False, where=self.where)
+            return refused if isinstance(refused, AccessRefused) else StoreUnavailable(*refused.args)
+        cause = error.__cause__ or error.__context__ or error
+        if isinstance(cause, ssl.SSLError) or "SSL" in str(error):
+            return AccessRefused(f"Redis at {self.where}: no TLS connection: {_tls_trouble(cause)}")
         if isinstance(error, RedisTimeoutError | TimeoutError | socket.timeout):
             why = f"no answer within {self.timeout:g} s"
         else:
-            why = str(error.__cause__ or error.__context__ or error)
+            why = str(cause)
         return StoreUnavailable(
             f"Redis at {self.where} cannot be reached: {why}. Is it running, and are host, port and firewall right?"
         )
+
+
+def _tls_trouble(error: BaseException) -> str:
+    """What to change. With TLS 1.3 a server refuses a client's certificate only after the handshake, with an alert."""
+    text = str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({error.verify_message}); check tls_ca and tls_server_name"
+    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER" in text:
+        return "it does not speak TLS on this port; write redis:// or use its TLS port"
+    if "ALERT" in text.upper() or "CERTIFICATE_REQUIRED" in text.upper():
+        return f"it refuses this client's certificate ({text[:120]}); check tls_cert and tls_key"
+    return text[:200]

@@ -9,16 +9,27 @@ from typing import Final
 _PARTS: Final = ("head", "outcomes", "turns", "commit", "sessions")
 _FOLDER: Final = files(__package__).joinpath("functions")
 _SOURCE: Final = "\n".join(_FOLDER.joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
-_DIGEST: Final = hashlib.sha256(_SOURCE.encode()).hexdigest()
-
-TAG: Final = _DIGEST[:4]
-"""Stands in every function's name."""
-LIBRARY: Final = f"holdfast_{_DIGEST[:16]}"
-"""The library's name on the server."""
-CODE: Final = f"#!lua name={LIBRARY}\n" + _SOURCE.replace("@tag@", TAG)
-"""What FUNCTION LOAD takes."""
 
 
-def function(letter: str) -> str:
-    """A function's name on the server."""
-    return f"h{TAG}{letter}"
+class Library:
+    """One text of the functions.
+
+    Attributes:
+        tag: stands in every function's name.
+        name: the library's name on the server.
+        code: what FUNCTION LOAD takes.
+    """
+
+    def __init__(self, source: str) -> None:
+        digest = hashlib.sha256(source.encode()).hexdigest()
+        self.tag = digest[:4]
+        self.name = f"holdfast_{digest[:16]}"
+        self.code = f"#!lua name={self.name}\n" + source.replace("@tag@", self.tag)
+
+    def function(self, letter: str) -> str:
+        """A function's name on the server."""
+        return f"h{self.tag}{letter}"
+
+
+SERVER: Final = Library(_SOURCE)
+"""For a server of its own, and for Sentinel sets."""

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from holdfast.backends.records import Listing, Overdue, SessionKey
+from holdfast.backends.redis.calls import LARGE_BATCH, Calls
 from holdfast.backends.redis.keys import PARTITIONS, Keys, bytes_text, decoded
-from holdfast.backends.redis.library import function
-from holdfast.backends.redis.node import LARGE_BATCH, Node
 from holdfast.backends.redis.packing import Meta, milliseconds
 from holdfast.backends.redis.wire import Arg
 from holdfast.errors import CorruptRecord, InvalidInput
 
-_OVERDUE: Final = function("o")
+_OVERDUE: Final = "o"
 _TIES: Final = 50
 """How many members more than needed are read, for those that share the score of the last one shown."""
 _CHUNK: Final = 1000
@@ -24,10 +23,11 @@ _CHUNK: Final = 1000
 
 
 async def _now_and_heads(
-    node: Node, keys: Keys, sessions: Sequence[SessionKey]
+    calls: Calls, keys: Keys, sessions: Sequence[SessionKey]
 ) -> tuple[int, list[Meta | CorruptRecord | None]]:
-    commands: list[tuple[Arg, ...]] = [("TIME",), *(("HGET", keys.session(key), "m") for key in sessions)]
-    time, *heads = await node.batch(commands)
+    names = [keys.session(key) for key in sessions]
+    commands: list[tuple[str, tuple[Arg, ...]]] = [("", ("TIME",)), *((name, ("HGET", name, "m")) for name in names)]
+    time, *heads = await calls.batch(commands)
     return milliseconds(time), [_head(data) for data in heads]
 
 
@@ -59,7 +59,7 @@ def _read_place(cursor: str) -> _Place:
         raise InvalidInput(f"not a cursor of this store: {cursor[:40]!r}") from None
 
 
-async def scan(node: Node, keys: Keys, tenant: str, cursor: str, limit: int) -> Listing:
+async def scan(calls: Calls, keys: Keys, tenant: str, cursor: str, limit: int) -> Listing:
     """One page of a tenant's living sessions, partition by partition.
 
     Members are scored by when their memory is freed, which only ever rises: one that moves is met again further on.
@@ -69,10 +69,10 @@ async def scan(node: Node, keys: Keys, tenant: str, cursor: str, limit: int) -> 
     width = 32
     while place.partition < PARTITIONS and len(ids) < limit:
         last = min(place.partition + width, PARTITIONS)
-        found = await _members(node, keys, tenant, place, last, limit - len(ids))
+        found = await _members(calls, keys, tenant, place, last, limit - len(ids))
         sessions = [SessionKey(tenant, decoded(member)) for _, _, member in found]
         if sessions:
-            now, heads = await _now_and_heads(node, keys, sessions)
+            now, heads = await _now_and_heads(calls, keys, sessions)
             ids += [key.id for key, head in zip(sessions, heads, strict=True) if _shown(head, now)]
         full = len(found) >= limit - len(ids) or len(ids) >= limit
         place = found[-1] if found and full else _Place(last, float("-inf"), "")
@@ -86,17 +86,18 @@ def _shown(head: Meta | CorruptRecord | None, now: int) -> bool:
     return head is not None and (isinstance(head, CorruptRecord) or head.visible(now))
 
 
-async def _members(node: Node, keys: Keys, tenant: str, place: _Place, last: int, wanted: int) -> list[_Place]:
+async def _members(calls: Calls, keys: Keys, tenant: str, place: _Place, last: int, wanted: int) -> list[_Place]:
     """The next ``wanted`` members from ``place`` on, before partition ``last``."""
     if place.score != float("-inf"):
-        rest = await _rest_of_partition(node, keys, tenant, place, wanted)
+        rest = await _rest_of_partition(calls, keys, tenant, place, wanted)
         if len(rest) >= wanted:
             return rest[:wanted]
     else:
         rest = []
         place = place._replace(partition=place.partition - 1)
     partitions = range(place.partition + 1, last)
-    replies = await node.batch([("ZRANGE", keys.sessions(p, tenant), 0, wanted - 1, "WITHSCORES") for p in partitions])
+    indexes = [keys.sessions(p, tenant) for p in partitions]
+    replies = await calls.batch([(index, ("ZRANGE", index, 0, wanted - 1, "WITHSCORES")) for index in indexes])
     for partition, flat in zip(partitions, replies, strict=True):
         rest += _places(partition, flat)
         if len(rest) >= wanted:
@@ -104,12 +105,12 @@ async def _members(node: Node, keys: Keys, tenant: str, place: _Place, last: int
     return rest
 
 
-async def _rest_of_partition(node: Node, keys: Keys, tenant: str, place: _Place, wanted: int) -> list[_Place]:
+async def _rest_of_partition(calls: Calls, keys: Keys, tenant: str, place: _Place, wanted: int) -> list[_Place]:
     index = keys.sessions(place.partition, tenant)
     count = wanted + _TIES
     while True:
-        [flat] = await node.batch(
-            [("ZRANGEBYSCORE", index, repr(place.score), "+inf", "WITHSCORES", "LIMIT", 0, count)]
+        [flat] = await calls.batch(
+            [(index, ("ZRANGEBYSCORE", index, repr(place.score), "+inf", "WITHSCORES", "LIMIT", 0, count))]
         )
         found = _places(place.partition, flat)
         after = [member for member in found if (member.score, member.member) > (place.score, place.member)]
@@ -125,19 +126,19 @@ def _places(partition: int, flat: list[bytes]) -> list[_Place]:
 # --- by user -------------------------------------------------------------------------------------------------------
 
 
-async def by_user(node: Node, keys: Keys, tenant: str, user: str, cursor: str, limit: int) -> Listing:
+async def by_user(calls: Calls, keys: Keys, tenant: str, user: str, cursor: str, limit: int) -> Listing:
     """One page of a user's living sessions, last used first: exact up to `_CHUNK` sessions, beyond that roughly."""
     bound, after = _read_user_cursor(cursor)
     index = keys.user(tenant, user)
-    [flat] = await node.batch([("ZREVRANGEBYSCORE", index, bound, "-inf", "WITHSCORES", "LIMIT", 0, _CHUNK)])
+    [flat] = await calls.batch([(index, ("ZREVRANGEBYSCORE", index, bound, "-inf", "WITHSCORES", "LIMIT", 0, _CHUNK))])
     sessions = [SessionKey(tenant, decoded(member.decode())) for member in flat[::2]]
-    now, heads = await _now_and_heads(node, keys, sessions)
+    now, heads = await _now_and_heads(calls, keys, sessions)
     mine = sorted(
         (-head.used, key.id)
         for key, head in zip(sessions, heads, strict=True)
         if isinstance(head, Meta) and head.user == user and head.visible(now)
     )
-    await _forget_foreign(node, index, flat, heads, user)
+    await _forget_foreign(calls, index, flat, heads, user)
     if after is not None:
         mine = [place for place in mine if place > after]
     page = mine[:limit]
@@ -162,7 +163,7 @@ def _read_user_cursor(cursor: str) -> tuple[str, tuple[int, str] | None]:
 
 
 async def _forget_foreign(
-    node: Node, index: str, flat: list[bytes], heads: list[Meta | CorruptRecord | None], user: str
+    calls: Calls, index: str, flat: list[bytes], heads: list[Meta | CorruptRecord | None], user: str
 ) -> None:
     """Drops entries of sessions that turned out to be another user's. Those without a session may be about to get one."""
     foreign = [
@@ -171,25 +172,26 @@ async def _forget_foreign(
         if isinstance(head, Meta) and head.counter > 0 and head.user != user
     ]
     if foreign:
-        await node.batch([("ZREM", index, *foreign)], write=True)
+        await calls.batch([(index, ("ZREM", index, *foreign))], write=True)
 
 
 # --- overdue -------------------------------------------------------------------------------------------------------
 
 
-async def overdue(node: Node, keys: Keys, limit: int) -> list[Overdue]:
+async def overdue(calls: Calls, keys: Keys, limit: int) -> list[Overdue]:
     """Pending turns of all partitions that nobody holds, longest overdue first."""
-    [time] = await node.batch([("TIME",)])
+    [time] = await calls.batch([("", ("TIME",))])
     now = milliseconds(time)
-    replies = await node.batch(
-        [("ZRANGEBYSCORE", keys.pending(p), "-inf", now, "WITHSCORES", "LIMIT", 0, limit) for p in range(PARTITIONS)]
+    indexes = [keys.pending(p) for p in range(PARTITIONS)]
+    replies = await calls.batch(
+        [(index, ("ZRANGEBYSCORE", index, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)) for index in indexes]
     )
     due = sorted((float(flat[at + 1]), flat[at]) for flat in replies for at in range(0, len(flat), 2))
     turns: list[Overdue] = []
     for at in range(0, len(due), limit):
         asked = [_turn_of(member) for _, member in due[at : at + limit]]
-        calls = [(_OVERDUE, 1, keys.session(key), turn) for key, turn in asked]
-        for (key, turn), reply in zip(asked, await node.functions(calls, write=True), strict=True):
+        found = await calls.functions(_OVERDUE, [(keys.session(key), (turn,)) for key, turn in asked], write=True)
+        for (key, turn), reply in zip(asked, found, strict=True):
             if reply is not None:
                 turns.append(_overdue(key, turn, reply))
         if len(turns) >= limit:

@@ -20,8 +20,8 @@ _REFUSED: Final[dict[str, str]] = {
     "MASTERDOWN": "it is a replica without its primary; point the URL at the primary",
     "NOREPLICAS": "it has fewer replicas than min-replicas-to-write asks for; bring them back",
     "CLUSTERDOWN": "its cluster is down; look at CLUSTER INFO",
-    "MOVED": "it is a node of a cluster, which this backend does not route to yet; use a single server",
-    "ASK": "it is a node of a cluster, which this backend does not route to yet; use a single server",
+    "MOVED": "it is a node of a Cluster; write redis+cluster:// in place of redis://",
+    "ASK": "it is moving this slot to another node; try again shortly",
     "TRYAGAIN": "it is moving this slot to another node; try again shortly",
     "NOAUTH": "it asks for a password; put user and password into the URL",
     "WRONGPASS": "it refused the user or password in the URL",
@@ -33,6 +33,10 @@ _REFUSED: Final[dict[str, str]] = {
 }
 RIGHTS: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
 """Error codes that mean: wrong user, password or ACL."""
+
+
+class AccessRefused(StoreUnavailable):
+    """User, password, certificate or rights are wrong; trying again will not help. At open it becomes a `ConfigError`."""
 
 
 def code_of(text: str) -> str:
@@ -67,7 +71,8 @@ def error_for(text: str, *, write: bool, where: str, subject: str = "") -> Store
             f"{about}Redis at {where} refuses writes since it cannot save to disk: free space, see its log"
         )
     if (why := _REFUSED.get(code)) is not None:
-        return StoreUnavailable(f"{about}Redis at {where} refused the call ({code}): {why}")
+        kind = AccessRefused if code in RIGHTS else StoreUnavailable
+        return kind(f"{about}Redis at {where} refused the call ({code}): {why}")
     if lacks_functions(text):
         return StoreUnavailable(f"{about}Redis at {where} has lost Holdfast's functions and did not take them again")
     if write and "@user_function" in text:

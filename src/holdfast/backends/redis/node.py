@@ -1,106 +1,43 @@
-"""One Redis server: its lanes, its functions, and its errors as ours."""
+"""One Redis server: its connections, and our functions on it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Final
 
-from holdfast.backends.records import SessionKey
-from holdfast.backends.redis import library
-from holdfast.backends.redis.lane import Address, Lane
-from holdfast.backends.redis.mapping import error_for, lacks_functions
-from holdfast.backends.redis.wire import Arg, ReplyError
+from holdfast.backends.redis.acks import Acks
+from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.lane import Lane
+from holdfast.backends.redis.library import Library
+from holdfast.backends.redis.mapping import error_for
+from holdfast.backends.redis.wire import ReplyError
 from holdfast.errors import ServerUnsuitable
-
-LARGE_BATCH: Final = 256
-"""How many commands of a listing are sent together."""
 
 
 class Node:
-    """Calls to one server. Small ones share ``connections`` lanes, large ones have a lane of their own."""
+    """Small calls share ``connections`` lanes, large ones have a lane of their own, and so has WAIT."""
 
     def __init__(self, address: Address, *, timeout: float, connections: int, max_waiting: int) -> None:
+        self.address = address
         self.where = address.where
         self.timeout = timeout
         self.lanes = [Lane(address, timeout=timeout, max_waiting=max_waiting) for _ in range(connections)]
         self.large = Lane(address, timeout=timeout, max_waiting=max_waiting)
+        self.acks = Acks(Lane(address, timeout=timeout, max_waiting=max_waiting))
         self._only = self.lanes[0] if connections == 1 else None
         self._loading: asyncio.Task[None] | None = None
 
-    def lane(self, key: SessionKey) -> Lane:
-        """The lane of this session: always the same one, so that its calls keep their order."""
+    def lane(self, key: str) -> Lane:
+        """The lane of this key: always the same one, so that a session's calls keep their order."""
         return self._only or self.lanes[hash(key) % len(self.lanes)]
 
-    async def write(self, key: SessionKey, call: Sequence[Arg]) -> Any:
-        """A function that writes, as (name, 1, session key, arguments...)."""
-        reply = await (self._only or self.lane(key)).call(("FCALL", *call), write=True)
-        if reply.__class__ is ReplyError:
-            return await self._again("FCALL", key, call, str(reply))
-        return reply
-
-    async def read(self, key: SessionKey, call: Sequence[Arg], *, large: bool = False) -> Any:
-        """A function that only reads."""
-        lane = self.large if large else self._only or self.lane(key)
-        reply = await lane.call(("FCALL_RO", *call), write=False)
-        if reply.__class__ is ReplyError:
-            return await self._again("FCALL_RO", key, call, str(reply))
-        return reply
-
-    async def _again(self, verb: str, key: SessionKey, call: Sequence[Arg], text: str) -> Any:
-        """After an error: once more if the server had lost the functions (nothing was applied then), else raises."""
-        write = verb == "FCALL"
-        if lacks_functions(text):
-            await self.load_functions()
-            reply = await self.lane(key).call((verb, *call), write=write)
-            if reply.__class__ is not ReplyError:
-                return reply
-            text = str(reply)
-        raise error_for(text, write=write, where=self.where, subject=f"session {key.id!r}")
-
-    async def read_atomic(self, key: SessionKey, commands: Sequence[Sequence[Arg]], *, large: bool = False) -> Any:
-        """Plain reading commands as of one moment."""
-        lane = self.large if large else self.lane(key)
-        reply = await lane.read_atomic(commands)
-        for part in reply if reply.__class__ is list else (reply,):
-            if part.__class__ is ReplyError:
-                raise error_for(str(part), write=False, where=self.where, subject=f"session {key.id!r}")
-        return reply
-
-    async def command(self, key: SessionKey, args: Sequence[Arg]) -> Any:
-        """A plain command without lasting effect."""
-        reply = await self.lane(key).call(args, write=False)
-        if reply.__class__ is ReplyError:
-            raise error_for(str(reply), write=False, where=self.where, subject=f"session {key.id!r}")
-        return reply
-
-    async def batch(self, commands: Sequence[Sequence[Arg]], *, write: bool = False) -> list[Any]:
-        """Many independent commands on the lane for large replies, `LARGE_BATCH` together."""
-        replies: list[Any] = []
-        for at in range(0, len(commands), LARGE_BATCH):
-            replies += await self.large.batch(commands[at : at + LARGE_BATCH], write=write)
-        return replies
-
-    async def functions(self, calls: Sequence[Sequence[Arg]], *, write: bool) -> list[Any]:
-        """Many independent function calls on the lane for large replies; loads the functions first if they are missing."""
-        verb = "FCALL" if write else "FCALL_RO"
-        commands = [(verb, *call) for call in calls]
-        reply = await self.large.call(commands[0], write=write)
-        if reply.__class__ is ReplyError:
-            if not lacks_functions(str(reply)):
-                raise error_for(str(reply), write=write, where=self.where)
-            await self.load_functions()
-            return await self.batch(commands, write=write)
-        return [reply, *await self.batch(commands[1:], write=write)]
-
-    async def load_functions(self) -> None:
+    async def load_functions(self, library: Library) -> None:
         """Puts our functions on the server. Callers at the same time share one attempt.
 
         Raises:
             ServerUnsuitable: where the server has no functions, or others of the same names.
         """
         if self._loading is None:
-            self._loading = asyncio.create_task(self._load(), name="holdfast-redis-functions")
+            self._loading = asyncio.create_task(self._load(library), name="holdfast-redis-functions")
             self._loading.add_done_callback(self._loaded)
         await asyncio.shield(self._loading)
 
@@ -109,20 +46,25 @@ class Node:
         if not task.cancelled():
             task.exception()
 
-    async def _load(self) -> None:
-        reply = await self.large.call(("FUNCTION", "LOAD", library.CODE), write=False)
+    async def _load(self, library: Library) -> None:
+        reply = await self.large.call(("FUNCTION", "LOAD", library.code), write=False)
         if reply.__class__ is not ReplyError:
             return
         text = str(reply)
-        if "already exists" in text and library.LIBRARY in text:
+        if "already exists" in text and library.name in text:
             return
         if "already exists" in text or "unknown command" in text:
             raise ServerUnsuitable(f"Redis at {self.where} did not take Holdfast's functions: {text[:200]}")
         raise error_for(text, write=False, where=self.where)
 
+    def give_up(self, why: str) -> None:
+        """Drops all connections, with the calls under way on them."""
+        for lane in (*self.lanes, self.large, self.acks.lane):
+            lane.give_up(why)
+
     async def close(self) -> None:
         """Closes all lanes."""
         if self._loading is not None:
             self._loading.cancel()
-        for lane in (*self.lanes, self.large):
+        for lane in (*self.lanes, self.large, self.acks.lane):
             await lane.close()

@@ -1,51 +1,102 @@
-"""Opening the Redis backend."""
+"""Opening the Redis backend: a URL becomes a topology of checked servers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypedDict, Unpack
+
+import msgspec
+
 from holdfast.backends.records import OutcomeLimits
+from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.backend import RedisBackend
+from holdfast.backends.redis.calls import Calls
+from holdfast.backends.redis.durability import replicas_needed
 from holdfast.backends.redis.health import ensure_suitable
 from holdfast.backends.redis.keys import Keys
-from holdfast.backends.redis.lane import Address
+from holdfast.backends.redis.library import SERVER
+from holdfast.backends.redis.mapping import AccessRefused
 from holdfast.backends.redis.node import Node
+from holdfast.backends.redis.sentinel import SentinelSet
 from holdfast.backends.redis.subscriber import Subscriber
+from holdfast.backends.redis.topology import OneServer, Topology
+from holdfast.backends.redis.urls import Durability, Target, parse
 from holdfast.errors import ConfigError
+
+_MakeNode = Callable[[Address], Node]
+
+
+class SettingsOptions(TypedDict, total=False):
+    """`Settings` as keyword arguments; they go before those of the URL."""
+
+    prefix: str
+    connections: int
+    max_waiting: int
+    allow_eviction: bool
+    durability: Durability
+    replicas: int
 
 
 async def open_redis(
-    url: str,
-    *,
-    timeout: float = 5.0,
-    outcomes: OutcomeLimits | None = None,
-    prefix: str = "hf",
-    connections: int = 1,
-    max_waiting: int = 10_000,
-    allow_eviction: bool = False,
+    url: str, *, timeout: float = 5.0, outcomes: OutcomeLimits | None = None, **options: Unpack[SettingsOptions]
 ) -> RedisBackend:
-    """Connects to a Redis server (7.0 or newer), checks it and loads the functions.
+    """Connects to Redis (7.0 or newer), checks it and loads the functions.
 
     Args:
-        url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, as redis-py reads it.
+        url: see `holdfast.backends.redis.urls`.
         timeout: seconds by which every call ends, connecting included.
         outcomes: how many finished turns and updates are remembered for each session.
-        prefix: what every key begins with.
-        connections: connections for small calls; one carries tens of thousands a second.
-        max_waiting: how many calls may wait on a connection; more are refused with `StoreUnavailable`.
-        allow_eviction: open a server that may evict keys, and so lose parts of sessions, all the same.
+        options: see `Settings`.
 
     Raises:
-        StoreUnavailable: the server cannot be reached.
-        ServerUnsuitable: it is too old, or may lose what it acknowledged.
-        ConfigError: URL, user, password or rights are wrong.
+        StoreUnavailable: no server can be reached.
+        ServerUnsuitable: one is too old, may lose what it acknowledged, or cannot give the durability asked for.
+        ConfigError: URL, certificates, user, password or rights are wrong.
     """
-    if connections < 1 or max_waiting < 1 or timeout <= 0:
+    target = parse(url)
+    settings = msgspec.structs.replace(target.settings, **options)
+    if settings.connections < 1 or settings.max_waiting < 1 or timeout <= 0:
         raise ConfigError("connections and max_waiting must be at least 1, timeout above 0 seconds")
-    address = Address(url)
-    keys = Keys(prefix)
-    node = Node(address, timeout=timeout, connections=connections, max_waiting=max_waiting)
+    keys = Keys(settings.prefix)
+
+    def node_at(address: Address) -> Node:
+        return Node(address, timeout=timeout, connections=settings.connections, max_waiting=settings.max_waiting)
+
+    topology: Topology | None = None
     try:
-        await ensure_suitable(node, keys.probe(), allow_eviction=allow_eviction)
-    except BaseException:
-        await node.close()
+        topology = await _topology(target, node_at, timeout)
+        for node in topology.primaries():
+            await ensure_suitable(node, SERVER, keys.probe(), allow_eviction=settings.allow_eviction)
+        replicas = await replicas_needed(topology, settings)
+    except BaseException as error:
+        if topology is not None:
+            await topology.close()
+        if isinstance(error, AccessRefused):
+            raise ConfigError(str(error)) from error
         raise
-    return RedisBackend(node, keys, Subscriber(address, timeout), outcomes or OutcomeLimits())
+    calls = Calls(topology, SERVER, timeout=timeout, replicas=replicas)
+    return RedisBackend(calls, keys, _subscriber(topology, timeout), outcomes or OutcomeLimits())
+
+
+async def _topology(target: Target, node_at: _MakeNode, timeout: float) -> Topology:
+    if target.kind == "single":
+        return OneServer(node_at(target.address))
+    if target.kind == "sentinel":
+        sentinels = SentinelSet(target, node_at, timeout)
+        try:
+            await sentinels.start()
+        except BaseException:
+            await sentinels.close()
+            raise
+        return sentinels
+    raise ConfigError("redis+cluster:// is not served yet")
+
+
+def _subscriber(topology: Topology, timeout: float) -> Subscriber:
+    def address() -> Address | None:
+        node = topology.node("")
+        return node.address if node else None
+
+    subscriber = Subscriber(address, timeout)
+    topology.on_change(subscriber.moved)
+    return subscriber

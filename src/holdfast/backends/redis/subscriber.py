@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -11,8 +11,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.keys import text_bytes
-from holdfast.backends.redis.lane import Address
 from holdfast.errors import StoreClosed
 
 _BACK_OFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -40,9 +40,13 @@ class Watching:
 
 
 class Subscriber:
-    """Keeps the subscriptions that are wanted on a connection of their own, and restores them after it is lost."""
+    """Keeps the subscriptions that are wanted on a connection of their own, and restores them after it is lost.
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    Args:
+        address: where the primary is now; None while none is known.
+    """
+
+    def __init__(self, address: Callable[[], Address | None], timeout: float) -> None:
         self._address = address
         self._timeout = timeout
         self._wanted: dict[bytes, set[Watching]] = {}
@@ -91,7 +95,11 @@ class Subscriber:
     async def _run(self) -> None:
         failures = 0
         while not self._closed:
-            connection = self._address.connection(self._timeout)
+            address = self._address()
+            if address is None:
+                await asyncio.sleep(_BACK_OFF_S[1])
+                continue
+            connection = address.connection(self._timeout)
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
                 self._connection = connection
@@ -129,6 +137,11 @@ class Subscriber:
                         watching.hints.put_nowait(data)
             elif kind == b"subscribe" and name in self._confirmed:
                 self._confirmed[name].set()
+
+    def moved(self) -> None:
+        """The primary is another one now: subscribes there."""
+        if self._connection is not None and self._connection._writer is not None:
+            self._connection._writer.transport.abort()
 
     async def close(self) -> None:
         """Ends the subscriptions; watchers get no more hints."""

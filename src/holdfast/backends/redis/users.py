@@ -9,13 +9,12 @@ from time import monotonic
 from typing import Final
 
 from holdfast.backends.records import NEVER, Birth, SessionKey
+from holdfast.backends.redis.calls import Calls
 from holdfast.backends.redis.keys import Keys, bytes_text, encoded
-from holdfast.backends.redis.library import function
-from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.packing import Meta
 from holdfast.errors import StoreError
 
-_INDEX, _UNINDEX, _NOTE = function("u"), function("w"), function("k")
+_INDEX, _UNINDEX, _NOTE = "uwk"
 _REMEMBERED: Final = 65_536
 _SURE_S: Final = 60.0
 """For how long this process trusts an entry that it wrote; an entry lasts at least ten minutes past its session."""
@@ -24,8 +23,8 @@ _SURE_S: Final = 60.0
 class UserIndex:
     """Writes the entries. How long an entry lasts is decided in the Lua functions (`index_user`)."""
 
-    def __init__(self, node: Node, keys: Keys) -> None:
-        self._node = node
+    def __init__(self, calls: Calls, keys: Keys) -> None:
+        self._calls = calls
         self._keys = keys
         self._written: dict[SessionKey, tuple[str, int, float, int]] = {}
 
@@ -42,24 +41,25 @@ class UserIndex:
 
     async def _write(self, key: SessionKey, user: str, ttl_ms: int) -> int:
         index = self._keys.user(key.tenant, user)
-        reply = await self._node.write(key, (_INDEX, 1, index, encoded(key.id), ttl_ms))
+        reply = await self._calls.write(_INDEX, index, encoded(key.id), ttl_ms)
         return int(reply)
 
     async def renew(self, key: SessionKey, incarnation: bytes) -> None:
         """Renews the entry of a session that is about to outlast it. A failure is left to the next call on the session."""
+        name = self._keys.session(key)
         with suppress(StoreError):
-            data = await self._node.command(key, ("HGET", self._keys.session(key), "m"))
+            data = await self._calls.command(name, ("HGET", name, "m"))
             if data is None:
                 return
             meta = Meta(data)
             life = meta.hold - meta.used if meta.hold > meta.expires else meta.expires - meta.used
             ttl = NEVER if meta.expires == NEVER else max(1, meta.ttl, life)
             until = await self._write(key, meta.user, ttl)
-            await self._node.write(key, (_NOTE, 1, self._keys.session(key), incarnation, until))
+            await self._calls.write(_NOTE, name, incarnation, until)
 
     async def drop(self, key: SessionKey, user: bytes, until: bytes) -> None:
         """After a deletion. An entry that was renewed meanwhile, for the next life of this id, stays."""
-        name = bytes_text(user)
+        index = self._keys.user(key.tenant, bytes_text(user))
         self._written.pop(key, None)
         with suppress(StoreError):
-            await self._node.write(key, (_UNINDEX, 1, self._keys.user(key.tenant, name), encoded(key.id), until))
+            await self._calls.write(_UNINDEX, index, encoded(key.id), until)

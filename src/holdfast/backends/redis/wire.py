@@ -1,7 +1,7 @@
 """One connection to Redis: calls of many callers sent together, replies handed out in order.
 
-A reply is read and dropped where its caller was cancelled, so no caller can ever see another's. One timer watches the oldest
-waiting call; when that one passes its deadline the connection is given up with all that is under way on it, because replies
+A reply is read and dropped where its caller was cancelled, so no caller can ever see another's. One timer watches the
+deadlines; when the oldest call passes its own the connection is given up with all that is under way on it, because replies
 come in order and nothing behind it can be known either.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Final
 
 import hiredis
@@ -48,6 +49,7 @@ class Wire(asyncio.Protocol):
         self._flush_due = False
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._due = inf
         self._transport: asyncio.Transport | None = None
         self.closed = False
 
@@ -70,7 +72,7 @@ class Wire(asyncio.Protocol):
         self._buffer.append(_pack(args))  # type: ignore[arg-type]  # hiredis names tuple, and takes any tuple of these
         self._waiting.append((future, deadline, write, None))
         self._unsent += 1
-        if not self._flush_due:
+        if not self._flush_due or deadline < self._due:
             self._schedule(deadline)
         return future
 
@@ -86,15 +88,22 @@ class Wire(asyncio.Protocol):
         self._waiting.extend([skip] * (len(commands) + 1))
         self._waiting.append((future, deadline, False, errors))
         self._unsent += len(commands) + 2
-        if not self._flush_due:
+        if not self._flush_due or deadline < self._due:
             self._schedule(deadline)
         return future
 
     def _schedule(self, deadline: float) -> None:
-        self._flush_due = True
-        self._loop.call_soon(self._flush)
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._look_at_oldest)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+        if deadline < self._due:
+            self._watch(deadline)
+
+    def _watch(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = deadline
+        self._timer = self._loop.call_at(deadline, self._look_for_late)
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -140,15 +149,25 @@ class Wire(asyncio.Protocol):
 
     # --- the end ---
 
-    def _look_at_oldest(self) -> None:
-        self._timer = None
+    def _look_for_late(self) -> None:
+        self._timer, self._due = None, inf
         if not self._waiting:
             return
-        deadline = self._waiting[0][1]
-        if deadline <= self._loop.time():
+        now = self._loop.time()
+        if self._waiting[0][1] <= now:
             self.give_up("did not answer by the deadline", late=True)
-        else:
-            self._timer = self._loop.call_at(deadline, self._look_at_oldest)
+            return
+        # A call behind the oldest may have less time left than that one: it ends alone, and its reply is dropped.
+        sent = len(self._waiting) - self._unsent
+        soonest = inf
+        for position, (future, deadline, write, _) in enumerate(self._waiting):
+            if future is None or future.done():
+                continue
+            if deadline <= now:
+                future.set_exception(self._ending("did not answer by the deadline", position < sent, write, True))
+            elif deadline < soonest:
+                soonest = deadline
+        self._watch(min(soonest, self._waiting[0][1]))
 
     def give_up(self, why: str, *, late: bool = False) -> None:
         """Closes the connection; every call that waits on it ends now."""
@@ -157,7 +176,7 @@ class Wire(asyncio.Protocol):
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._due = None, inf
         if self._transport is not None:
             self._transport.abort()
         sent = len(self._waiting) - self._unsent

@@ -1,0 +1,218 @@
+"""Calls as the backend makes them: sent to whoever has the key, and sent again where that is sure to be harmless.
+
+A call is repeated, until its deadline, only when it surely was not applied: nothing was sent, or the server refused it before it
+began. A write whose reply is lost is `OutcomeUnknown` at once; what became of it is the caller's to find out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from holdfast.backends.redis.keys import named
+from holdfast.backends.redis.library import Library
+from holdfast.backends.redis.mapping import error_for, lacks_functions
+from holdfast.backends.redis.node import Node
+from holdfast.backends.redis.topology import OneServer, Topology, Way
+from holdfast.backends.redis.wire import Arg, ReplyError
+from holdfast.errors import StoreError, StoreUnavailable
+
+LARGE_BATCH: Final = 256
+"""How many commands of a listing are sent together."""
+
+_DURABLE: Final = frozenset("bcrvdu")
+"""Functions whose effect, or whose answer, has to survive a failover at ``replicated``. Leases and tidying need not."""
+
+_Send = Callable[[Node, bool], Awaitable[Any]]
+_ASKING: Final = ("ASKING",)
+
+
+class Calls:
+    """Function calls and reading commands, by key.
+
+    Args:
+        timeout: seconds by which every call ends, repeats included.
+        replicas: how many replicas have to have a write before it counts; 0 is none.
+    """
+
+    def __init__(self, topology: Topology, library: Library, *, timeout: float, replicas: int = 0) -> None:
+        self.topology = topology
+        self.library = library
+        self.timeout = timeout
+        self._now = asyncio.get_running_loop().time
+        self._only = topology.node("") if isinstance(topology, OneServer) else None
+        self._replicas = replicas
+        letters = "bcrnxvlgdouwkp"
+        self._write = {letter: ("FCALL", library.function(letter), 1) for letter in letters}
+        self._read = {letter: ("FCALL_RO", library.function(letter), 1) for letter in letters}
+
+    async def write(self, letter: str, key: str, *args: Arg) -> Any:
+        """The reply of a function that writes."""
+        deadline = self._now() + self.timeout
+        command = (*self._write[letter], key, *args)
+        node = self._only or self.topology.node(key)
+        trouble: StoreUnavailable | str | None = None
+        if node is None:
+            trouble = self._nowhere()
+        else:
+            try:
+                reply = await node.lane(key).call(command, write=True, deadline=deadline)
+                if reply.__class__ is ReplyError:
+                    trouble = str(reply)
+            except StoreUnavailable as error:
+                trouble = error
+        if trouble is not None:
+            node, reply = await self._again(_sender(key, command, True, deadline), key, node, trouble, True, deadline)
+        if self._replicas and letter in _DURABLE:
+            assert node is not None
+            await node.acks.wait(_counter_beside(key), self._replicas, deadline)
+        return reply
+
+    async def read(self, letter: str, key: str, *args: Arg, large: bool = False) -> Any:
+        """The reply of a function that only reads."""
+        return await self._reading(_sender(key, (*self._read[letter], key, *args), False, self._end(), large), key)
+
+    async def read_atomic(self, key: str, commands: Sequence[Sequence[Arg]], *, large: bool = False) -> Any:
+        """Plain reading commands as of one moment."""
+        deadline = self._end()
+
+        async def send(node: Node, asking: bool) -> Any:
+            lane = node.large if large else node.lane(key)
+            reply = await lane.read_atomic([_ASKING, *commands] if asking else commands, deadline=deadline)
+            if reply.__class__ is not list:
+                return reply
+            for part in reply:
+                if part.__class__ is ReplyError:
+                    return part
+            return reply[1:] if asking else reply
+
+        return await self._reading(send, key, deadline)
+
+    async def command(self, key: str, args: Sequence[Arg]) -> Any:
+        """A plain command without lasting effect."""
+        return await self._reading(_sender(key, args, False, self._end()), key)
+
+    async def batch(self, commands: Sequence[tuple[str, Sequence[Arg]]], *, write: bool = False) -> list[Any]:
+        """Many independent commands, each with its key, on the lanes for large replies, `LARGE_BATCH` together.
+
+        Each may be repeated on its own: only commands that do no harm twice belong here.
+        """
+        replies: list[Any] = []
+        for at in range(0, len(commands), LARGE_BATCH):
+            replies += await self._batch(commands[at : at + LARGE_BATCH], write, self._end())
+        return replies
+
+    async def functions(self, letter: str, calls: Sequence[tuple[str, Sequence[Arg]]], *, write: bool) -> list[Any]:
+        """One function over many keys."""
+        start = (self._write if write else self._read)[letter]
+        return await self.batch([(key, (*start, key, *args)) for key, args in calls], write=write)
+
+    async def close(self) -> None:
+        await self.topology.close()
+
+    # --- repeating ---
+
+    def _end(self) -> float:
+        return self._now() + self.timeout
+
+    def _nowhere(self) -> StoreUnavailable:
+        return StoreUnavailable(f"no primary is known behind {self.topology.where}; nothing was sent")
+
+    async def _reading(self, send: _Send, key: str, deadline: float = 0.0) -> Any:
+        node = self._only or self.topology.node(key)
+        trouble: StoreUnavailable | str
+        if node is None:
+            trouble = self._nowhere()
+        else:
+            try:
+                reply = await send(node, False)
+                if reply.__class__ is not ReplyError:
+                    return reply
+                trouble = str(reply)
+            except StoreUnavailable as error:
+                trouble = error
+        return (await self._again(send, key, node, trouble, False, deadline or self._end()))[1]
+
+    async def _again(
+        self,
+        send: _Send,
+        key: str,
+        node: Node | None,
+        trouble: StoreUnavailable | str,
+        write: bool,
+        deadline: float,
+    ) -> tuple[Node, Any]:
+        """Goes on after a refusal, until the deadline. Raises the last refusal where nothing helps."""
+        loaded: set[Node] = set()
+        while True:
+            way = None
+            if node is not None and isinstance(trouble, str) and lacks_functions(trouble):
+                if node not in loaded:
+                    loaded.add(node)
+                    await node.load_functions(self.library)
+                    way = Way(node)
+            elif self._now() < deadline:
+                way = await self.topology.way_on(key, node, trouble, deadline)
+            if way is None:
+                raise self._error(trouble, node, key, write)
+            node = way.node
+            try:
+                reply = await send(node, way.asking)
+            except StoreUnavailable as error:
+                trouble = error
+                continue
+            if reply.__class__ is not ReplyError:
+                return node, reply
+            trouble = str(reply)
+
+    def _error(self, trouble: StoreUnavailable | str, node: Node | None, key: str, write: bool) -> StoreError:
+        if isinstance(trouble, StoreUnavailable):
+            return trouble
+        where = node.where if node else self.topology.where
+        return error_for(trouble, write=write, where=where, subject=named(key))
+
+    async def _batch(self, commands: Sequence[tuple[str, Sequence[Arg]]], write: bool, deadline: float) -> list[Any]:
+        by_node: dict[Node | None, list[int]] = {}
+        for position, (key, _) in enumerate(commands):
+            by_node.setdefault(self._only or self.topology.node(key), []).append(position)
+        replies: list[Any] = [None] * len(commands)
+
+        async def at(node: Node | None, positions: list[int]) -> None:
+            trouble: StoreUnavailable | None = None
+            found: Sequence[Any] = ()
+            if node is not None:
+                try:
+                    part = [commands[position][1] for position in positions]
+                    found = await node.large.batch(part, write=write, deadline=deadline)
+                except StoreUnavailable as error:
+                    trouble = error
+            else:
+                trouble = self._nowhere()
+            if trouble is not None:
+                key = commands[positions[0]][0]
+                if await self.topology.way_on(key, node, trouble, deadline) is None or self._now() >= deadline:
+                    raise trouble
+                found = await self._batch([commands[position] for position in positions], write, deadline)
+            for position, reply in zip(positions, found, strict=True):
+                key, args = commands[position]
+                if reply.__class__ is ReplyError:
+                    send = _sender(key, args, write, deadline, True)
+                    _, reply = await self._again(send, key, node, str(reply), write, deadline)
+                replies[position] = reply
+
+        await asyncio.gather(*[at(node, positions) for node, positions in by_node.items()])
+        return replies
+
+
+def _sender(key: str, args: Sequence[Arg], write: bool, deadline: float, large: bool = False) -> _Send:
+    def send(node: Node, asking: bool) -> Awaitable[Any]:
+        lane = node.large if large else node.lane(key)
+        return lane.call(args, write=write, deadline=deadline, before=_ASKING if asking else ())
+
+    return send
+
+
+def _counter_beside(key: str) -> str:
+    """A counter in the same slot, so on the same server."""
+    return key[: key.index("}") + 1] + ":w"

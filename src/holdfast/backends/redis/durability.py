@@ -1,0 +1,54 @@
+"""Durability levels: can the servers give the one that was asked for, and how many replicas does it wait for?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.backends.redis.health import info
+from holdfast.backends.redis.node import Node
+from holdfast.backends.redis.sentinel import SentinelSet
+from holdfast.backends.redis.topology import Topology
+from holdfast.backends.redis.urls import Settings
+from holdfast.backends.redis.wire import ReplyError
+from holdfast.errors import ServerUnsuitable
+
+
+async def replicas_needed(topology: Topology, settings: Settings) -> int:
+    """How many replicas a write waits for: none, or so many that with the primary they are a majority of the data nodes.
+
+    A majority, so that any set of nodes that may elect a primary has one that has the write.
+
+    Raises:
+        ServerUnsuitable: the servers cannot give the level.
+    """
+    if settings.durability == "fsync":
+        for node in topology.primaries():
+            await _ensure_fsync(node)
+    if settings.durability != "replicated":
+        return 0
+    counts = [int((await info(node)).get("connected_slaves", 0)) for node in topology.primaries()]
+    if isinstance(topology, SentinelSet):
+        counts = [max(topology.replicas, *counts)]
+    for node, count in zip(topology.primaries(), counts, strict=True):
+        if count < max(1, settings.replicas):
+            raise ServerUnsuitable(
+                f"Redis at {node.where} has {count} replicas; durability=replicated "
+                f"{f'with replicas={settings.replicas} ' if settings.replicas else ''}needs more: "
+                "add replicas, or open with durability=memory if a failover may lose the last writes"
+            )
+    return settings.replicas or (max(counts) + 1) // 2
+
+
+async def _ensure_fsync(node: Node) -> None:
+    facts = await info(node)
+    if facts.get("aof_enabled") != "1":
+        raise ServerUnsuitable(f"Redis at {node.where} has no append-only file: durability=fsync needs appendonly yes")
+    reply: Any = await node.large.call(("CONFIG", "GET", "appendfsync"), write=False)
+    if reply.__class__ is ReplyError:
+        raise ServerUnsuitable(
+            f"Redis at {node.where} does not say how it syncs ({reply}): durability=fsync needs the right +config|get"
+        )
+    if reply[1] != b"always":
+        raise ServerUnsuitable(
+            f"Redis at {node.where} has appendfsync {reply[1].decode()}: durability=fsync needs appendfsync always"
+        )

@@ -1,0 +1,223 @@
+"""A primary that Sentinels watch: who it is now, learned at once when that changes.
+
+Every Sentinel is listened to (``+switch-master``), and asked again after a refusal. Where they disagree, the answer of the highest
+``config-epoch`` counts: epochs number the failovers that a majority agreed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.mapping import AccessRefused, code_of
+from holdfast.backends.redis.node import Node
+from holdfast.backends.redis.topology import Way
+from holdfast.backends.redis.urls import Target
+from holdfast.errors import ConfigError, StoreClosed, StoreOverloaded, StoreUnavailable
+
+_PAUSE_S: Final = 0.1
+"""Between two tries while there is no primary; up to twice that, at random."""
+_ASK_S: Final = 1.0
+"""A Sentinel that says nothing for this long is left aside."""
+_IDLE_S: Final = 5.0
+_PASSING: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "UNBLOCKED", "CLUSTERDOWN"})
+"""Error replies that a failover ends."""
+
+
+class _Answer(NamedTuple):
+    epoch: int
+    host: str
+    port: int
+    replicas: int
+
+
+class SentinelSet:
+    """The topology of one service. `start` finds its primary.
+
+    Args:
+        make: a node for an address.
+    """
+
+    def __init__(self, target: Target, make: Callable[[Address], Node], timeout: float) -> None:
+        assert target.sentinel is not None
+        self._sentinels = [target.sentinel.at(host, port) for host, port in target.seeds]
+        self._service = target.service
+        self._address = target.address
+        self._make = make
+        self._timeout = timeout
+        self.where = f"the Sentinels of {target.service!r} at {', '.join(s.where for s in self._sentinels)}"
+        self._node: Node | None = None
+        self._epoch = -1
+        self._changed = asyncio.Event()
+        self._callbacks: list[Callable[[], None]] = []
+        self._listeners: list[asyncio.Task[None]] = []
+        self._looking: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.replicas = 0
+        """How many replicas the Sentinels know, living or not."""
+
+    async def start(self) -> None:
+        """Finds the primary and begins to listen.
+
+        Raises:
+            StoreUnavailable: no Sentinel answers by the timeout, or none knows a primary.
+            ConfigError: they refuse the user or password, or do not know the service.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout
+        while self._node is None:
+            troubles = await self._look()
+            if self._node is None:
+                for trouble in troubles:
+                    if isinstance(trouble, ConfigError):
+                        raise trouble
+                if loop.time() + _PAUSE_S > deadline:
+                    why = "; ".join(sorted({str(trouble) for trouble in troubles})) or "they know no primary"
+                    raise StoreUnavailable(f"{self.where}: no primary found: {why}")
+                await asyncio.sleep(_PAUSE_S)
+        self._listeners = [
+            asyncio.create_task(self._listen(sentinel), name="holdfast-redis-sentinel") for sentinel in self._sentinels
+        ]
+
+    # --- topology ---
+
+    def node(self, key: str) -> Node | None:
+        return self._node
+
+    def primaries(self) -> Sequence[Node]:
+        return (self._node,) if self._node else ()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def way_on(self, key: str, node: Node | None, trouble: StoreUnavailable | str, deadline: float) -> Way | None:
+        if isinstance(trouble, str):
+            if code_of(trouble) not in _PASSING:
+                return None
+        elif self._closed or isinstance(trouble, StoreClosed | StoreOverloaded | AccessRefused):
+            return None
+        loop = asyncio.get_running_loop()
+        if self._node is None or self._node is node:
+            pause = min(_PAUSE_S * (1 + random.random()), max(0.0, deadline - loop.time()))
+            self._look_soon()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
+        return Way(self._node) if self._node and loop.time() < deadline else None
+
+    async def close(self) -> None:
+        self._closed = True
+        tasks = [*self._listeners, *([self._looking] if self._looking else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
+        if self._node is not None:
+            await self._node.close()
+
+    # --- looking ---
+
+    def _look_soon(self) -> None:
+        """Asks all Sentinels, unless that is being done."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_once(), name="holdfast-redis-sentinel-look")
+
+    async def _look_once(self) -> None:
+        await self._look()
+
+    async def _look(self) -> list[BaseException]:
+        """Asks all Sentinels who the primary is, and takes the newest answer over; returns what failed."""
+        answers = await asyncio.gather(*[self._ask(one) for one in self._sentinels], return_exceptions=True)
+        good = [answer for answer in answers if isinstance(answer, _Answer)]
+        if good:
+            self.replicas = max(self.replicas, *(answer.replicas for answer in good))
+            self._take(max(good))
+        return [answer for answer in answers if isinstance(answer, Exception)]
+
+    async def _ask(self, sentinel: Address) -> _Answer:
+        connection = sentinel.connection(_ASK_S)
+        try:
+            async with asyncio.timeout(_ASK_S):
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
+                return await self._answer(connection, sentinel)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._trouble(sentinel, error) from error
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def _answer(self, connection: AbstractConnection, sentinel: Address) -> _Answer:
+        await connection.send_command("SENTINEL", "MASTER", self._service)
+        flat: Any = await connection.read_response()
+        facts = {flat[at].decode(): flat[at + 1].decode() for at in range(0, len(flat), 2)}
+        return _Answer(int(facts["config-epoch"]), facts["ip"], int(facts["port"]), int(facts.get("num-slaves", 0)))
+
+    def _trouble(self, sentinel: Address, error: BaseException) -> Exception:
+        text = str(error)
+        if isinstance(error, AuthenticationError) or text.startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
+            return ConfigError(
+                f"the Sentinel at {sentinel.where} refuses the user or password ({text}): give its own as "
+                "?sentinel_username=...&sentinel_password=... (or sentinel_password_file)"
+            )
+        if isinstance(error, ResponseError) and "No such master" in text:
+            return ConfigError(f"the Sentinel at {sentinel.where} watches no service {self._service!r}")
+        return StoreUnavailable(f"the Sentinel at {sentinel.where} cannot be asked: {text or type(error).__name__}")
+
+    def _take(self, answer: _Answer) -> None:
+        """Makes this the primary, unless a newer answer was seen."""
+        if self._closed or answer.epoch < self._epoch:
+            return
+        self._epoch = answer.epoch
+        old = self._node
+        if old is not None and (old.address.host, old.address.port) == (answer.host, answer.port):
+            return
+        self._node = self._make(self._address.at(answer.host, answer.port))
+        if old is not None:
+            old.give_up("is not the primary any more")
+            task = asyncio.create_task(old.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        self._changed.set()
+        self._changed = asyncio.Event()
+        for callback in self._callbacks:
+            callback()
+
+    # --- listening ---
+
+    async def _listen(self, sentinel: Address) -> None:
+        """Hears of failovers from one Sentinel for as long as the store is open."""
+        while True:
+            connection = sentinel.connection(_ASK_S)
+            with suppress(RedisError, OSError, TimeoutError):
+                await self._follow(connection)
+            await connection.disconnect(nowait=True)
+            await asyncio.sleep(1.0 + random.random())
+
+    async def _follow(self, connection: AbstractConnection) -> None:
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
+        await connection.send_command("SUBSCRIBE", "+switch-master")
+        self._look_soon()
+        asked = False
+        while True:
+            try:
+                message = await connection.read_response(timeout=_IDLE_S, disconnect_on_error=False, push_request=True)
+            except RedisTimeout:
+                if asked:
+                    raise
+                asked = True
+                await connection.send_command("PING", check_health=False)
+                continue
+            asked = False
+            if (
+                isinstance(message, list)
+                and message[0] == b"message"
+                and message[2].startswith(self._service.encode() + b" ")
+            ):
+                self._look_soon()
