@@ -116,6 +116,13 @@ KINDS_OF_ERRORS: Final[Mapping[type[HoldfastError], Kind]] = {
     errors.LimitExceeded: Kind("limit-exceeded", 422, "Limit exceeded"),
     errors.StoreError: _STORE_DOWN,
     errors.StoreUnavailable: _STORE_DOWN,
+    errors.StoreOverloaded: Kind(
+        "store-overloaded",
+        503,
+        "Too many calls wait for the store",
+        "As many calls wait for the session store as may; nothing was changed. Send the same request again later.",
+        1,
+    ),
     errors.StoreTimeout: _STORE_DOWN,
     errors.OutcomeUnknown: Kind(
         "outcome-unknown",

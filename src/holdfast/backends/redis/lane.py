@@ -13,6 +13,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.breaker import GRACE_S, PROBE_S, RETRY_AFTER_S, Breaker
 from holdfast.backends.redis.mapping import AccessRefused, error_for
 from holdfast.backends.redis.wire import Arg, Wire
 from holdfast.errors import StoreClosed, StoreOverloaded, StoreUnavailable
@@ -24,13 +25,15 @@ class Lane:
     Args:
         timeout: seconds that a call may take, connecting included.
         max_waiting: how many calls may wait; more are refused.
+        breaker: of this server, shared by its lanes.
     """
 
-    def __init__(self, address: Address, *, timeout: float, max_waiting: int) -> None:
+    def __init__(self, address: Address, *, timeout: float, max_waiting: int, breaker: Breaker | None = None) -> None:
         self._address = address
         self.where = address.where
         self.timeout = timeout
         self._max_waiting = max_waiting
+        self.breaker = breaker or Breaker()
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         self._wire: Wire | None = None
@@ -99,9 +102,11 @@ class Lane:
         """A live connection."""
         waiting = self._connect_waiters if self._wire is None else len(self._wire)
         if waiting >= self._max_waiting:
-            raise StoreOverloaded(
+            raise overloaded(
                 f"{waiting} calls wait for Redis at {self.where}: this one was refused; slow down, or raise max_waiting"
             )
+        if self.breaker.is_open:
+            deadline = min(deadline, self._now() + GRACE_S)
         joined = self._connecting is not None
         while True:
             if self._closed:
@@ -127,14 +132,20 @@ class Lane:
         finally:
             self._connect_waiters -= 1
         if not done:
-            raise StoreUnavailable(
-                f"no connection to Redis at {self.where} within {self.timeout:g} s; nothing was sent"
-            )
+            if self.breaker.is_open:
+                self.breaker.refused += 1
+                raise unavailable(
+                    f"Redis at {self.where} has been silent; nothing was sent, and calls are refused early"
+                )
+            raise StoreUnavailable(f"no connection to Redis at {self.where} in time; nothing was sent")
         if connecting.cancelled():
             raise StoreClosed("this Redis store is closed")
         if (error := connecting.exception()) is not None:
             kind = type(error) if isinstance(error, StoreUnavailable) else StoreUnavailable
-            raise kind(*error.args) from error
+            mine = kind(*error.args)
+            if self.breaker.is_open:
+                mine.retry_after = RETRY_AFTER_S
+            raise mine from error
 
     def _connected(self, task: asyncio.Task[Wire]) -> None:
         self._connecting = None
@@ -146,9 +157,23 @@ class Lane:
             self._wire = task.result()
 
     async def _connect(self) -> Wire:
-        connection = self._address.connection(self.timeout)
+        self.breaker.probing(1)
         try:
-            async with asyncio.timeout(self.timeout):
+            wire = await self._connection()
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, RedisTimeoutError | TimeoutError):
+                self.breaker.silence()
+            raise
+        finally:
+            self.breaker.probing(-1)
+        self.breaker.answer()
+        return wire
+
+    async def _connection(self) -> Wire:
+        limit = min(self.timeout, PROBE_S) if self.breaker.is_open else self.timeout
+        connection = self._address.connection(limit)
+        try:
+            async with asyncio.timeout(limit):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
                 if self._address.primary:
                     await self._ensure_primary(connection)
@@ -163,7 +188,7 @@ class Lane:
             raise StoreUnavailable(f"Redis at {self.where} closed the connection at once")
         # From here on the transport is ours. redis-py's object would close it when collected: it lets go of it.
         connection._reader = connection._writer = None
-        wire = Wire(self._loop, self.where, keep=(reader, writer))
+        wire = Wire(self._loop, self.where, keep=(reader, writer), on_silence=self.breaker.silence)
         wire.take_over(cast("asyncio.Transport", writer.transport), bytes(reader._buffer))  # type: ignore[attr-defined]
         return wire
 
@@ -190,6 +215,20 @@ class Lane:
         return StoreUnavailable(
             f"Redis at {self.where} cannot be reached: {why}. Is it running, and are host, port and firewall right?"
         )
+
+
+def unavailable(message: str) -> StoreUnavailable:
+    """The error of a call that was refused while the server is silent."""
+    error = StoreUnavailable(message)
+    error.retry_after = RETRY_AFTER_S
+    return error
+
+
+def overloaded(message: str) -> StoreOverloaded:
+    """The error of a call that was refused because too many wait."""
+    error = StoreOverloaded(message)
+    error.retry_after = RETRY_AFTER_S
+    return error
 
 
 def _tls_trouble(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import asyncio
 
 from holdfast.backends.redis.acks import Acks
 from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.breaker import Breaker
 from holdfast.backends.redis.lane import Lane
 from holdfast.backends.redis.library import Library
 from holdfast.backends.redis.mapping import error_for
@@ -20,9 +21,14 @@ class Node:
         self.address = address
         self.where = address.where
         self.timeout = timeout
-        self.lanes = [Lane(address, timeout=timeout, max_waiting=max_waiting) for _ in range(connections)]
-        self.large = Lane(address, timeout=timeout, max_waiting=max_waiting)
-        self.acks = Acks(Lane(address, timeout=timeout, max_waiting=max_waiting))
+        self.breaker = Breaker()
+
+        def lane() -> Lane:
+            return Lane(address, timeout=timeout, max_waiting=max_waiting, breaker=self.breaker)
+
+        self.lanes = [lane() for _ in range(connections)]
+        self.large = lane()
+        self.acks = Acks(lane())
         self._only = self.lanes[0] if connections == 1 else None
         self._loading: asyncio.Task[None] | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Final
 
@@ -36,12 +36,20 @@ class Wire(asyncio.Protocol):
     Args:
         where: the server's address, for messages.
         keep: objects that must live as long as the connection.
+        on_silence: called when a deadline passed without any answer.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, where: str, keep: object = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        where: str,
+        keep: object = None,
+        on_silence: Callable[[], None] | None = None,
+    ) -> None:
         self._loop = loop
         self._where = where
         self._keep = keep
+        self._on_silence = on_silence
         self._reader = hiredis.Reader()
         self._waiting: deque[_Waiting] = deque()
         self._buffer: list[bytes] = []
@@ -155,6 +163,8 @@ class Wire(asyncio.Protocol):
             return
         now = self._loop.time()
         if self._waiting[0][1] <= now:
+            if self._on_silence is not None:
+                self._on_silence()
             self.give_up("did not answer by the deadline", late=True)
             return
         # A call behind the oldest may have less time left than that one: it ends alone, and its reply is dropped.
