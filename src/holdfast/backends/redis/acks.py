@@ -7,14 +7,50 @@ write of its own: it lies behind all writes that the server answered before, and
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Sequence, Set
+from typing import Any, Final, Protocol
 
 from holdfast.backends.redis.lane import Lane
-from holdfast.backends.redis.wire import ReplyError
+from holdfast.backends.redis.wire import Arg, ReplyError
 from holdfast.errors import OutcomeUnknown, StoreError
 
+_SLICE_MS: Final = 200
 _MARGIN_S: Final = 0.05
 """WAIT gives up this much before its callers' deadline, so that its answer still arrives."""
+
+
+Place = tuple[str, int]
+"""Host and port of a replica, as it announces them."""
+
+
+class Quorum(Protocol):
+    """Which replicas have to have a write before it counts."""
+
+    def needed(self) -> int:
+        """How many acknowledgements are worth waiting for."""
+        ...
+
+    def enough(self, online: Set[Place], acked: Set[Place]) -> bool:
+        """Do these suffice? ``online`` are the primary's replicas of now."""
+        ...
+
+
+class Majority:
+    """So many replicas, whichever they are."""
+
+    def __init__(self, replicas: int) -> None:
+        self._replicas = replicas
+
+    def needed(self) -> int:
+        return self._replicas
+
+    def enough(self, online: Set[Place], acked: Set[Place]) -> bool:
+        return len(acked) >= self._replicas
+
+
+def majority_of(replicas: int) -> int:
+    """So many replicas make, with their primary, a majority of the data nodes."""
+    return (replicas + 1) // 2
 
 
 class Acks:
@@ -25,14 +61,14 @@ class Acks:
         self._next: asyncio.Future[None] | None = None
         self._next_deadline = 0.0
         self._next_key = ""
-        self._needed = 0
         self._task: asyncio.Task[None] | None = None
 
-    async def wait(self, key: str, needed: int, deadline: float) -> None:
-        """Returns once ``needed`` replicas have all that this server has answered until now.
+    async def wait(self, key: str, quorum: Quorum, deadline: float) -> None:
+        """Returns once enough replicas have all that this server has answered until now.
 
         Args:
             key: a counter on this server, free for this.
+            quorum: which replicas are enough; it may change while this waits.
             deadline: by the loop's clock.
 
         Raises:
@@ -45,21 +81,21 @@ class Acks:
             batch.add_done_callback(_seen)
             self._next_deadline = 0.0
         self._next_deadline = max(self._next_deadline, deadline)
-        self._next_key, self._needed = key, needed
+        self._next_key = key
         if self._task is None:
-            self._task = loop.create_task(self._run(), name="holdfast-redis-wait")
+            self._task = loop.create_task(self._run(quorum), name="holdfast-redis-wait")
         await asyncio.wait([batch], timeout=max(0.0, deadline - loop.time()))
         if not batch.done():
             raise self._short("no answer to WAIT by the deadline")
         if (error := batch.exception()) is not None:
             raise OutcomeUnknown(*error.args) from error
 
-    async def _run(self) -> None:
+    async def _run(self, quorum: Quorum) -> None:
         try:
             while (batch := self._next) is not None:
                 self._next = None
                 try:
-                    short = await self._one_batch(self._next_key, self._next_deadline)
+                    short = await self._one_batch(self._next_key, quorum, self._next_deadline)
                 except StoreError as error:
                     batch.set_exception(self._short(str(error)))
                 else:
@@ -70,21 +106,39 @@ class Acks:
         finally:
             self._task = None
 
-    async def _one_batch(self, key: str, deadline: float) -> str:
+    async def _one_batch(self, key: str, quorum: Quorum, deadline: float) -> str:
         """What is short of it; "" where enough replicas have it."""
-        needed = self._needed
-        left_ms = int((deadline - asyncio.get_running_loop().time() - _MARGIN_S) * 1000)
-        # no time left is no wait at all: WAIT with 0 would block for ever
-        marked, count = await self.lane.batch(
-            [("INCR", key), ("WAIT", needed, max(1, left_ms))], write=True, deadline=deadline
-        )
-        for reply in (marked, count):
+        now = asyncio.get_running_loop().time
+        _, role = await self._send(("INCR", key), ("ROLE",), deadline=deadline)
+        written = _offset(role)
+        while True:
+            # 0 ms would be for ever. A slice, because what is enough may change.
+            left_ms = max(1, min(_SLICE_MS, int((deadline - now() - _MARGIN_S) * 1000)))
+            _, role = await self._send(("WAIT", quorum.needed(), left_ms), ("ROLE",), deadline=deadline)
+            _offset(role)
+            online = {(replica[0].decode(), int(replica[1])): int(replica[2]) for replica in role[2]}
+            acked = {place for place, offset in online.items() if offset >= written}
+            if quorum.enough(online.keys(), acked):
+                return ""
+            if now() + _MARGIN_S >= deadline:
+                return f"{len(acked)} of {max(quorum.needed(), 1)} replicas have it"
+
+    async def _send(self, *commands: Sequence[Arg], deadline: float) -> list[Any]:
+        replies = await self.lane.batch(commands, write=True, deadline=deadline)
+        for reply in replies:
             if reply.__class__ is ReplyError:
-                return str(reply)
-        return "" if count >= needed else f"{count} of {needed} replicas have it"
+                raise OutcomeUnknown(str(reply))
+        return replies
 
     def _short(self, why: str) -> OutcomeUnknown:
         return OutcomeUnknown(f"Redis at {self.lane.where} took a write, but not enough replicas are known to: {why}")
+
+
+def _offset(role: Any) -> int:
+    """How much a primary has written. Raises `OutcomeUnknown` where it is none any more."""
+    if role[0] != b"master":
+        raise OutcomeUnknown("it is not the primary any more")
+    return int(role[1])
 
 
 def _seen(batch: asyncio.Future[None]) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from holdfast.backends.redis.acks import Quorum
 from holdfast.backends.redis.keys import named
 from holdfast.backends.redis.library import Library
 from holdfast.backends.redis.mapping import error_for, lacks_functions
@@ -33,16 +34,16 @@ class Calls:
 
     Args:
         timeout: seconds by which every call ends, repeats included.
-        replicas: how many replicas have to have a write before it counts; 0 is none.
+        quorum: which replicas have to have a write before it counts; None waits for none.
     """
 
-    def __init__(self, topology: Topology, library: Library, *, timeout: float, replicas: int = 0) -> None:
+    def __init__(self, topology: Topology, library: Library, *, timeout: float, quorum: Quorum | None = None) -> None:
         self.topology = topology
         self.library = library
         self.timeout = timeout
         self._now = asyncio.get_running_loop().time
         self._only = topology.node("") if isinstance(topology, OneServer) else None
-        self._replicas = replicas
+        self._quorum = quorum
         letters = "bcrnxvlgdouwkp"
         self._write = {letter: ("FCALL", library.function(letter), 1) for letter in letters}
         self._read = {letter: ("FCALL_RO", library.function(letter), 1) for letter in letters}
@@ -64,9 +65,9 @@ class Calls:
                 trouble = error
         if trouble is not None:
             node, reply = await self._again(_sender(key, command, True, deadline), key, node, trouble, True, deadline)
-        if self._replicas and letter in _DURABLE:
+        if self._quorum is not None and letter in _DURABLE:
             assert node is not None
-            await node.acks.wait(_counter_beside(key), self._replicas, deadline)
+            await node.acks.wait(_counter_beside(key), self._quorum, deadline)
         return reply
 
     async def read(self, letter: str, key: str, *args: Arg, large: bool = False) -> Any:

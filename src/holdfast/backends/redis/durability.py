@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.backends.redis.acks import Majority, Quorum, majority_of
 from holdfast.backends.redis.health import info
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.sentinel import SentinelSet
@@ -13,10 +14,8 @@ from holdfast.backends.redis.wire import ReplyError
 from holdfast.errors import ServerUnsuitable
 
 
-async def replicas_needed(topology: Topology, settings: Settings) -> int:
-    """How many replicas a write waits for: none, or so many that with the primary they are a majority of the data nodes.
-
-    A majority, so that any set of nodes that may elect a primary has one that has the write.
+async def quorum(topology: Topology, settings: Settings) -> Quorum | None:
+    """Which replicas a write waits for; None where it waits for none.
 
     Raises:
         ServerUnsuitable: the servers cannot give the level.
@@ -25,7 +24,7 @@ async def replicas_needed(topology: Topology, settings: Settings) -> int:
         for node in topology.primaries():
             await _ensure_fsync(node)
     if settings.durability != "replicated":
-        return 0
+        return None
     counts = [int((await info(node)).get("connected_slaves", 0)) for node in topology.primaries()]
     if isinstance(topology, SentinelSet):
         counts = [max(topology.replicas, *counts)]
@@ -36,7 +35,9 @@ async def replicas_needed(topology: Topology, settings: Settings) -> int:
                 f"{f'with replicas={settings.replicas} ' if settings.replicas else ''}needs more: "
                 "add replicas, or open with durability=memory if a failover may lose the last writes"
             )
-    return settings.replicas or (max(counts) + 1) // 2
+    if isinstance(topology, SentinelSet) and not settings.replicas:
+        return topology
+    return Majority(settings.replicas or majority_of(max(counts)))
 
 
 async def _ensure_fsync(node: Node) -> None:

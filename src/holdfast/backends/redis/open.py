@@ -11,7 +11,7 @@ from holdfast.backends.records import OutcomeLimits
 from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.backend import RedisBackend
 from holdfast.backends.redis.calls import Calls
-from holdfast.backends.redis.durability import replicas_needed
+from holdfast.backends.redis.durability import quorum
 from holdfast.backends.redis.health import ensure_suitable
 from holdfast.backends.redis.keys import Keys
 from holdfast.backends.redis.library import SERVER
@@ -67,14 +67,14 @@ async def open_redis(
         topology = await _topology(target, node_at, timeout)
         for node in topology.primaries():
             await ensure_suitable(node, SERVER, keys.probe(), allow_eviction=settings.allow_eviction)
-        replicas = await replicas_needed(topology, settings)
+        waits_for = await quorum(topology, settings)
     except BaseException as error:
         if topology is not None:
             await topology.close()
         if isinstance(error, AccessRefused):
             raise ConfigError(str(error)) from error
         raise
-    calls = Calls(topology, SERVER, timeout=timeout, replicas=replicas)
+    calls = Calls(topology, SERVER, timeout=timeout, quorum=waits_for)
     return RedisBackend(calls, keys, _subscriber(topology, timeout), outcomes or OutcomeLimits())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from holdfast.backends.redis.acks import Place, majority_of
 from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.mapping import AccessRefused, code_of
 from holdfast.backends.redis.node import Node
@@ -32,11 +33,24 @@ _PASSING: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", 
 """Error replies that a failover ends."""
 
 
+_EVENTS: Final = ("+switch-master", "+sdown", "-sdown", "+slave")
+_LOOK_AGAIN_S: Final = 2.0
+"""How often the Sentinels are asked without a reason."""
+
+
+class _Replica(NamedTuple):
+    """``down``: not to be promoted. ``follows``: it copies the primary."""
+
+    down: bool
+    follows: bool
+
+
 class _Answer(NamedTuple):
+    """One Sentinel's view."""
+
     epoch: int
-    host: str
-    port: int
-    replicas: int
+    primary: Place
+    replicas: Mapping[Place, _Replica]
 
 
 class SentinelSet:
@@ -56,10 +70,13 @@ class SentinelSet:
         self.where = f"the Sentinels of {target.service!r} at {', '.join(s.where for s in self._sentinels)}"
         self._node: Node | None = None
         self._epoch = -1
+        self._followed: set[Place] = set()
+        self._down: set[Place] = set()
         self._changed = asyncio.Event()
         self._callbacks: list[Callable[[], None]] = []
         self._listeners: list[asyncio.Task[None]] = []
         self._looking: asyncio.Task[None] | None = None
+        self._look_wanted = False
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
         self.replicas = 0
@@ -87,6 +104,7 @@ class SentinelSet:
         self._listeners = [
             asyncio.create_task(self._listen(sentinel), name="holdfast-redis-sentinel") for sentinel in self._sentinels
         ]
+        self._listeners.append(asyncio.create_task(self._look_again(), name="holdfast-redis-sentinel-again"))
 
     # --- topology ---
 
@@ -114,6 +132,21 @@ class SentinelSet:
                     await self._changed.wait()
         return Way(self._node) if self._node and loop.time() < deadline else None
 
+    # --- quorum: who has to have a write before no failover can lose it ---
+
+    def needed(self) -> int:
+        return max(majority_of(self.replicas), len(self._followed - self._down))
+
+    def enough(self, online: Set[Place], acked: Set[Place]) -> bool:
+        """Every replica that could become the primary has it, and with the primary they are a majority of the data nodes.
+
+        A majority alone is not enough: a failover by hand promotes one replica while the old primary and another one still
+        agree with each other. So one that follows no more still counts, until the Sentinels call it down or the primary is
+        another.
+        """
+        self._followed |= online
+        return len(acked) >= majority_of(self.replicas) and self._followed - self._down <= acked
+
     async def close(self) -> None:
         self._closed = True
         tasks = [*self._listeners, *([self._looking] if self._looking else [])]
@@ -126,21 +159,47 @@ class SentinelSet:
     # --- looking ---
 
     def _look_soon(self) -> None:
-        """Asks all Sentinels, unless that is being done."""
+        """Asks all Sentinels; once more where that is being done."""
+        self._look_wanted = True
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_once(), name="holdfast-redis-sentinel-look")
 
     async def _look_once(self) -> None:
-        await self._look()
+        while self._look_wanted:
+            self._look_wanted = False
+            await self._look()
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_S * (0.75 + random.random() / 2))
+            self._look_soon()
 
     async def _look(self) -> list[BaseException]:
         """Asks all Sentinels who the primary is, and takes the newest answer over; returns what failed."""
         answers = await asyncio.gather(*[self._ask(one) for one in self._sentinels], return_exceptions=True)
         good = [answer for answer in answers if isinstance(answer, _Answer)]
         if good:
-            self.replicas = max(self.replicas, *(answer.replicas for answer in good))
-            self._take(max(good))
+            newest = self._newest(good)
+            self._take(newest, unsure=any(one.epoch == newest.epoch and one.primary != newest.primary for one in good))
+            self._count([one for one in good if (one.epoch, one.primary) == (newest.epoch, newest.primary)])
         return [answer for answer in answers if isinstance(answer, Exception)]
+
+    def _place(self) -> Place | None:
+        return (self._node.address.host, self._node.address.port) if self._node else None
+
+    def _count(self, answers: Sequence[_Answer]) -> None:
+        """Notes which replicas there are, which follow the primary, and which a majority of all Sentinels calls down."""
+        known = set[Place]().union(*(answer.replicas for answer in answers))
+        majority = len(self._sentinels) // 2 + 1
+        self.replicas = len(known)
+        self._followed &= known
+        self._down.clear()
+        for place in known:
+            views = [view for answer in answers if (view := answer.replicas.get(place))]
+            if any(view.follows for view in views):
+                self._followed.add(place)
+            if sum(view.down for view in views) >= majority:
+                self._down.add(place)
 
     async def _ask(self, sentinel: Address) -> _Answer:
         connection = sentinel.connection(_ASK_S)
@@ -155,9 +214,14 @@ class SentinelSet:
 
     async def _answer(self, connection: AbstractConnection, sentinel: Address) -> _Answer:
         await connection.send_command("SENTINEL", "MASTER", self._service)
-        flat: Any = await connection.read_response()
-        facts = {flat[at].decode(): flat[at + 1].decode() for at in range(0, len(flat), 2)}
-        return _Answer(int(facts["config-epoch"]), facts["ip"], int(facts["port"]), int(facts.get("num-slaves", 0)))
+        facts = _facts(await connection.read_response())
+        await connection.send_command("SENTINEL", "SLAVES", self._service)
+        replicas = [_facts(one) for one in await connection.read_response()]
+        return _Answer(
+            int(facts["config-epoch"]),
+            (facts["ip"], int(facts["port"])),
+            {(one["ip"], int(one["port"])): _replica(one) for one in replicas},
+        )
 
     def _trouble(self, sentinel: Address, error: BaseException) -> Exception:
         text = str(error)
@@ -170,15 +234,20 @@ class SentinelSet:
             return ConfigError(f"the Sentinel at {sentinel.where} watches no service {self._service!r}")
         return StoreUnavailable(f"the Sentinel at {sentinel.where} cannot be asked: {text or type(error).__name__}")
 
-    def _take(self, answer: _Answer) -> None:
-        """Makes this the primary, unless a newer answer was seen."""
-        if self._closed or answer.epoch < self._epoch:
+    def _newest(self, answers: Sequence[_Answer]) -> _Answer:
+        """In the middle of a failover one Sentinel counts the new epoch already, and still names the old primary."""
+        here = self._place()
+        return max(answers, key=lambda one: (one.epoch, one.epoch > self._epoch and one.primary != here))
+
+    def _take(self, answer: _Answer, *, unsure: bool) -> None:
+        """Makes this the primary, unless an answer of the same epoch or a newer one was believed before."""
+        if self._closed or self._place() == answer.primary or answer.epoch <= self._epoch:
             return
-        self._epoch = answer.epoch
+        self._epoch = answer.epoch - unsure
         old = self._node
-        if old is not None and (old.address.host, old.address.port) == (answer.host, answer.port):
-            return
-        self._node = self._make(self._address.at(answer.host, answer.port))
+        self._node = self._make(self._address.at(*answer.primary))
+        self._followed.clear()
+        self._down.clear()
         if old is not None:
             old.give_up("is not the primary any more")
             task = asyncio.create_task(old.close())
@@ -202,7 +271,7 @@ class SentinelSet:
 
     async def _follow(self, connection: AbstractConnection) -> None:
         await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
-        await connection.send_command("SUBSCRIBE", "+switch-master")
+        await connection.send_command("SUBSCRIBE", *_EVENTS)
         self._look_soon()
         asked = False
         while True:
@@ -215,9 +284,14 @@ class SentinelSet:
                 await connection.send_command("PING", check_health=False)
                 continue
             asked = False
-            if (
-                isinstance(message, list)
-                and message[0] == b"message"
-                and message[2].startswith(self._service.encode() + b" ")
-            ):
+            if isinstance(message, list) and message[0] == b"message":
                 self._look_soon()
+
+
+def _replica(facts: Mapping[str, str]) -> _Replica:
+    follows = facts.get("role-reported") == "slave" and facts.get("master-link-status") == "ok"
+    return _Replica("_down" in facts.get("flags", ""), follows)
+
+
+def _facts(flat: Any) -> dict[str, str]:
+    return {flat[at].decode(): flat[at + 1].decode() for at in range(0, len(flat), 2)}
