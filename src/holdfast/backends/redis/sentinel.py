@@ -180,7 +180,11 @@ class SentinelSet:
         good = [answer for answer in answers if isinstance(answer, _Answer)]
         if good:
             newest = self._newest(good)
-            self._take(newest, unsure=any(one.epoch == newest.epoch and one.primary != newest.primary for one in good))
+            # at the first look nobody can tell which of two of one epoch is the old one
+            unsure = self._node is None and any(
+                one.epoch == newest.epoch and one.primary != newest.primary for one in good
+            )
+            self._take(newest, unsure)
             self._count([one for one in good if (one.epoch, one.primary) == (newest.epoch, newest.primary)])
         return [answer for answer in answers if isinstance(answer, Exception)]
 
@@ -239,7 +243,7 @@ class SentinelSet:
         here = self._place()
         return max(answers, key=lambda one: (one.epoch, one.epoch > self._epoch and one.primary != here))
 
-    def _take(self, answer: _Answer, *, unsure: bool) -> None:
+    def _take(self, answer: _Answer, unsure: bool) -> None:
         """Makes this the primary, unless an answer of the same epoch or a newer one was believed before."""
         if self._closed or self._place() == answer.primary or answer.epoch <= self._epoch:
             return
