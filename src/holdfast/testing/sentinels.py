@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypedDict, cast
 
 from holdfast.testing.access import Access, in_quotes
 from holdfast.testing.places import Loopback, Place, ServerMissing
@@ -82,6 +82,17 @@ class SentinelServer(RedisProcess):
         """What it knows of the replicas: SENTINEL REPLICAS."""
         found = self.command("SENTINEL", "REPLICAS", service, timeout=_ASK_S)
         return [_mapping(one) for one in cast(list[object], found)]
+
+
+class SentinelSettings(TypedDict, total=False):
+    """What `SentinelSet` takes besides numbers and places of servers."""
+
+    down_after_ms: int
+    failover_timeout_ms: int
+    parallel_syncs: int
+    access: Access | None
+    sentinel_access: Access | None
+    options: Mapping[str, str] | None
 
 
 class SentinelSet:

@@ -133,6 +133,7 @@ class RedisProcess:
         assert self._folder is not None
         lines = [
             f"bind {self.place.address}",
+            "protected-mode no",  # nobody else reaches that address
             f"dir {in_quotes(self._folder.name)}",
             f"logfile {in_quotes(str(path.with_name('redis.log')))}",
             *self.access.port_lines(self.port),
