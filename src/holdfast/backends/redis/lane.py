@@ -137,7 +137,8 @@ class Lane:
                 raise unavailable(
                     f"Redis at {self.where} has been silent; nothing was sent, and calls are refused early"
                 )
-            raise StoreUnavailable(f"no connection to Redis at {self.where} in time; nothing was sent")
+            hint = " Does it speak TLS on this port?" if self._address.tls else ""
+            raise StoreUnavailable(f"no connection to Redis at {self.where} in time; nothing was sent.{hint}")
         if connecting.cancelled():
             raise StoreClosed("this Redis store is closed")
         if (error := connecting.exception()) is not None:
@@ -209,7 +210,9 @@ class Lane:
         if isinstance(cause, ssl.SSLError) or "SSL" in str(error):
             return AccessRefused(f"Redis at {self.where}: no TLS connection: {_tls_trouble(cause)}")
         if isinstance(error, RedisTimeoutError | TimeoutError | socket.timeout):
-            why = f"no answer within {self.timeout:g} s"
+            why = f"no answer within {self.timeout:g} s" + (" to the TLS handshake" if self._address.tls else "")
+        elif isinstance(cause, ConnectionResetError) or "closed by server" in str(cause):
+            why = "it closed the connection at once" + ("" if self._address.tls else " (a TLS port wants rediss://)")
         else:
             why = str(cause)
         return StoreUnavailable(

@@ -155,6 +155,7 @@ class SentinelSet:
         await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
         if self._node is not None:
             await self._node.close()
+        await asyncio.sleep(0)  # lets closed transports go
 
     # --- looking ---
 
@@ -268,9 +269,12 @@ class SentinelSet:
         """Hears of failovers from one Sentinel for as long as the store is open."""
         while True:
             connection = sentinel.connection(_ASK_S)
-            with suppress(RedisError, OSError, TimeoutError):
+            try:
                 await self._follow(connection)
-            await connection.disconnect(nowait=True)
+            except (RedisError, OSError, TimeoutError):
+                pass  # it is tried again below; the other Sentinels are listened to meanwhile
+            finally:
+                await connection.disconnect(nowait=True)
             await asyncio.sleep(1.0 + random.random())
 
     async def _follow(self, connection: AbstractConnection) -> None:
