@@ -1,0 +1,294 @@
+"""Bringing one source value into the store: once, again, or not at all; a Holdfast turn is never lost to it.
+
+An import's commit carries a commit id that says so: 4 random bytes, 5 of the source value's digest, and 7 that bind both to the
+session. So a version that an import made is recognised, with the value that it was made of, as long as nobody has written since;
+state and messages carry no mark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from holdfast import Store
+from holdfast.backends.records import BeginRequest, Birth, Delta, Granted, Record, SessionKey, Unchanged
+from holdfast.cli.long_sessions import HALF, first_delta, half_mark, write_parts
+from holdfast.cli.moving_mapping import Identity, Mapping, Unusable
+from holdfast.cli.moving_messages import Moved, moved
+from holdfast.cli.moving_source import Found
+from holdfast.cli.reading import in_parts
+from holdfast.errors import InvalidInput, SessionExists, SessionNotFound, TurnConflict, UnreadableRecord, WrongUser
+from holdfast.sessions.state import State
+
+Fate = Literal["imported", "extended", "replaced", "unchanged", "renewed", "kept"]
+"""``renewed``: only the expiry moved. ``kept``: used in Holdfast since, and no message of the source is missing there."""
+
+_RANDOM, _DIGEST, _SEAL = 4, 5, 7
+_TURN: Final = "holdfast:import"
+"""The turn id under which an import holds a session while it replaces it."""
+_ATTEMPTS: Final = 5
+_SLACK_MS: Final = 5_000
+"""Expiries that differ by less, or by a twentieth of the time left, count as the same."""
+
+
+def stamped(key: SessionKey, digest: bytes) -> bytes:
+    """A new commit id for what an import writes."""
+    fresh = os.urandom(_RANDOM) + digest[:_DIGEST]
+    return fresh + _sealed(key, fresh)
+
+
+def stamp_of(key: SessionKey, commit_id: bytes) -> bytes | None:
+    """The beginning of the digest of the source value that this version was made of; None where no import made it."""
+    fresh = commit_id[: _RANDOM + _DIGEST]
+    return fresh[_RANDOM:] if commit_id[_RANDOM + _DIGEST :] == _sealed(key, fresh) else None
+
+
+def _sealed(key: SessionKey, fresh: bytes) -> bytes:
+    made = hashlib.blake2b(fresh, digest_size=_SEAL, person=b"holdfast-import")
+    made.update(key.tenant.encode() + b"\0" + key.id.encode())
+    return made.digest()
+
+
+class Target:
+    """The store that sessions move into.
+
+    Args:
+        overwrite: replace sessions that were used in Holdfast since, too.
+    """
+
+    def __init__(self, store: Store, mapping: Mapping, *, overwrite: bool = False) -> None:
+        self._store = store
+        self._mapping = mapping
+        self._overwrite = overwrite
+        self._tenants: dict[str, Store] = {}
+
+    async def take(self, found: Found) -> Fate:
+        """Brings the session to where its source is. Raises `Unusable` where that cannot be, with the session as it was."""
+        identity = self._mapping.identity_of(found.key)
+        store = self._of(identity.tenant)
+        arrival = _Arrival(store, self._mapping, found, identity, overwrite=self._overwrite)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await arrival.settle()
+            except (SessionExists, SessionNotFound, TurnConflict) as error:  # somebody was faster: look again
+                if attempt == _ATTEMPTS:
+                    raise Unusable("busy", f"others kept writing to the session; try again ({error})") from None
+            except Unusable:
+                raise
+            except (InvalidInput, UnreadableRecord, WrongUser) as error:
+                raise Unusable(_REASONS.get(type(error), "bad_value"), str(error)) from None
+        raise AssertionError(attempt)
+
+    def _of(self, tenant: str) -> Store:
+        if not tenant:
+            return self._store
+        if tenant not in self._tenants:
+            self._tenants[tenant] = self._store.for_tenant(tenant)
+        return self._tenants[tenant]
+
+
+_REASONS: Final[dict[type[Exception], str]] = {WrongUser: "other_user"}
+
+
+class _Arrival:
+    """One source value on its way into one session."""
+
+    def __init__(self, store: Store, mapping: Mapping, found: Found, identity: Identity, *, overwrite: bool) -> None:
+        self._store = store
+        self._mapping = mapping
+        self._found = found
+        self._identity = identity
+        self._key = store.key(identity.id)
+        self._overwrite = overwrite
+        self._digest = found.digest(mapping.fingerprint)
+        self._ttl_ms = (found.ttl_ms or 0) if mapping.ttl_ms is None else mapping.ttl_ms
+        self._made: Moved | None = None
+
+    async def settle(self) -> Fate:
+        """Looks what is there, and does what has to be done. Raises what the store raises where somebody else is faster."""
+        record = await self._store.backend.load(self._key, tail=0)
+        assert not isinstance(record, Unchanged)
+        if record is None:
+            await self._create()
+            return "imported"
+        stamp = stamp_of(self._key, record.version.commit_id)
+        if stamp is None:
+            return await self._meet(record)
+        if stamp == self._digest[:_DIGEST] and HALF not in record.fields:
+            return await self._renew(record)
+        return await self._advance(record)
+
+    @property
+    def _moved(self) -> Moved:
+        if self._made is None:
+            self._made = moved(self._mapping, self._identity, self._found.value, self._found.companion)
+        return self._made
+
+    def _commit_id(self) -> bytes:
+        return stamped(self._key, self._digest)
+
+    # --- the cases ---
+
+    async def _create(self) -> None:
+        entries = [self._store.message_codec.encode(message) for message in self._moved.messages]
+        parts = list(in_parts(entries)) or [[]]
+        half_of = self._digest.hex() if len(parts) > 1 else ""
+        birth = Birth(self._moved.user, self._ttl_ms)
+        commit_id = self._commit_id()
+        delta = first_delta(self._store, self._moved.state, parts[0], birth, commit_id=commit_id, half_of=half_of)
+        await self._write(delta, parts, len(entries))
+
+    async def _write(self, delta: Delta, parts: Sequence[list[bytes]], total: int) -> None:
+        """The first part's commit, and those of the rest."""
+        version = await self._store.write(self._key, delta, None, [])
+        done = total - sum(len(part) for part in parts[1:])
+        await write_parts(
+            self._store,
+            self._key,
+            parts[1:],
+            version,
+            source=self._digest.hex(),
+            done=done,
+            total=total,
+            commit_id=self._commit_id,
+        )
+
+    async def _renew(self, record: Record) -> Fate:
+        """Nothing new but, perhaps, the expiry; on this very version, so that a turn's is never shortened."""
+        if self._mapping.ttl_ms is not None:
+            return "unchanged"
+        left = record.expires_ms - round(time.time() * 1000)
+        if bool(record.expires_ms) == bool(self._ttl_ms) and (
+            not self._ttl_ms or abs(left - self._ttl_ms) <= max(_SLACK_MS, self._ttl_ms // 20)
+        ):
+            return "unchanged"
+        delta = Delta(
+            os.urandom(16),
+            incarnation=record.incarnation,
+            base=record.version,
+            strict=True,
+            existence="must",
+            ttl_ms=self._ttl_ms,
+        )
+        await self._store.write(self._key, delta, None, [])
+        return "renewed"
+
+    async def _advance(self, record: Record) -> Fate:
+        """The source has changed, and nobody has used the session here: append what is new, or begin it anew."""
+        new = self._moved
+        old = await self._stored()
+        common = overlap(old, self._meanings())
+        follows = common == len(old) or common == len(new.messages) > 0 or common > 1
+        if not follows or new.user != record.user:
+            await self._replace(record)
+            return "replaced"
+        entries = [self._store.message_codec.encode(message) for message in new.messages[common:]]
+        parts = list(in_parts(entries)) or [[]]
+        state = State(self._store.codec, record.fields, max_keys=self._store.settings.max_keys)
+        state.replace(new.state)
+        if len(parts) > 1:
+            state[HALF] = half_mark(self._digest.hex(), len(old) + len(parts[0]))
+        delta = Delta(
+            self._commit_id(),
+            incarnation=record.incarnation,
+            base=record.version,
+            strict=True,
+            changes=state.changes(),
+            appends=parts[0],
+            outcome=b"\x00",
+            existence="must",
+            ttl_ms=self._ttl_ms,
+        )
+        await self._write(delta, parts, len(old) + len(entries))
+        return "extended"
+
+    async def _meet(self, record: Record) -> Fate:
+        """A version that this key's import did not make: it is left alone, unless it may be overwritten."""
+        if self._overwrite:
+            await self._replace(record)
+            return "replaced"
+        new = self._meanings()
+        if new and contains(await self._stored(), new):
+            return "kept"
+        if not new and self._moved.state == dict(State(self._store.codec, record.fields)):
+            return "kept"
+        raise Unusable(
+            "diverged",
+            f"session {self._key.id!r} is there, and is not what this key's import made: it was used in Holdfast since, or comes "
+            "from elsewhere, and the source holds what it does not; it was left alone (--overwrite replaces it)",
+        )
+
+    async def _replace(self, record: Record) -> None:
+        """Ends the session's life and begins the next, holding its lease, so that no turn runs or waits meanwhile."""
+        entries = [
+            self._store.message_codec.encode(message) for message in self._moved.messages
+        ]  # can it be written at all?
+        backend, token = self._store.backend, os.urandom(8)
+        lease_ms = self._store.settings.lease_ms
+        request = BeginRequest(_TURN, token, b"moving in", b"", "", Birth(), lease_ms, 0, 0)
+        granted = await backend.begin(self._key, request)
+        if not isinstance(granted, Granted):
+            raise Unusable(
+                "busy", f"a turn of session {self._key.id!r} is running; the import left it alone, run it again"
+            )
+        deleted = False
+        try:
+            held = granted.record
+            if not isinstance(held, Record) or held.version != record.version or held.incarnation != record.incarnation:
+                raise TurnConflict(f"session {self._key.id!r}: another writer was faster")
+            waiting = await backend.overdue(limit=10_000)
+            if any(turn.key == self._key and turn.turn_id != _TURN for turn in waiting):
+                raise Unusable("busy", f"session {self._key.id!r} has an accepted turn that no node has finished yet")
+            deleted = await self._store.delete(self._key.id)
+        finally:
+            if not deleted:
+                await backend.release(self._key, _TURN, token=token, withdraw=True)
+        del entries
+        await self._create()
+
+    # --- comparing ---
+
+    async def _stored(self) -> list[bytes]:
+        """What each message of the stored log says."""
+        meaning = self._store.message_codec.meaning
+        return [meaning(message) async for message in self._store.messages(self._key.id, page=1000)]
+
+    def _meanings(self) -> list[bytes]:
+        """The same of the source's messages, as they would be read back."""
+        return [self._store.message_codec.meaning(message) for message in self._moved.messages]
+
+
+def overlap(old: Sequence[bytes], new: Sequence[bytes]) -> int:
+    """How many of the first of ``new`` are the last of ``old`` (Knuth, Morris and Pratt): where the source drops its oldest
+    messages, the rest of ``new`` still comes right behind ``old``."""
+    return _matched(old[max(0, len(old) - len(new)) :], new)[1]
+
+
+def contains(old: Sequence[bytes], new: Sequence[bytes]) -> bool:
+    """Does ``new`` stand in ``old`` without a gap?"""
+    return _matched(old, new)[0]
+
+
+def _matched(text: Sequence[bytes], word: Sequence[bytes]) -> tuple[bool, int]:
+    """Was the whole word in the text; and how long a beginning of the word the text ends with."""
+    if not word:
+        return True, 0
+    back = [0] * len(word)
+    for at in range(1, len(word)):
+        back[at] = _step(word, back, back[at - 1], word[at])
+    matched, whole = 0, False
+    for item in text:
+        if matched == len(word):
+            matched = back[matched - 1]
+        matched = _step(word, back, matched, item)
+        whole = whole or matched == len(word)
+    return whole, matched
+
+
+def _step(word: Sequence[bytes], back: Sequence[int], matched: int, item: bytes) -> int:
+    while matched and word[matched] != item:
+        matched = back[matched - 1]
+    return matched + (word[matched] == item)
