@@ -32,7 +32,8 @@ def _openai_agents(item: Item) -> Item:
         call = {"id": item.pop("call_id", ""), "name": item.pop("name", None), "arguments": item.pop("arguments", None)}
         return {**item, "role": "assistant", "content": "", "tool_calls": [call]}
     if kind == "function_call_output":
-        return {**item, "role": "tool", "content": item.pop("output", None), "tool_call_id": item.pop("call_id", "")}
+        output, call_id = item.pop("output", None), item.pop("call_id", "")
+        return {**item, "role": "tool", "content": output, "tool_call_id": call_id}
     return {"role": "assistant", "content": "", "item": {"type": kind, **item}}
 
 

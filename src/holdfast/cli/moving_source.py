@@ -149,27 +149,17 @@ class Source:
         return None
 
     async def _read(self, batch: Sequence[tuple[bytes, str]]) -> list[Found | Missed]:
+        companions = [self._companion(key) if kind == "list" else None for key, kind in batch]
         commands: list[tuple[bytes | str | int, ...]] = []
-        for key, kind in batch:
-            commands.append(
-                ("GET", key) if kind == "string" else ("HGETALL", key) if kind == "hash" else ("LRANGE", key, 0, -1)
-            )
-            commands.append(("PTTL", key))
-            beside = self._companion(key) if kind == "list" else None
-            commands.append(("HGETALL", beside) if beside is not None else ("EXISTS", key))
-        replies = await self._pipelined(commands)
-        found: list[Found | Missed] = []
-        for number, (key, _) in enumerate(batch):
-            value, left, beside = replies[3 * number : 3 * number + 3]
-            error = next((reply for reply in (value, left, beside) if isinstance(reply, Exception)), None)
-            if error is not None:
-                found.append(Missed(key, "unreadable", f"the source answered: {error}"))
-            elif left in (-2, 0) or value is None:
-                found.append(Missed(key))
-            else:
-                companion = beside if isinstance(beside, dict) else None
-                found.append(Found(key, value, None if left < 0 else left, companion))
-        return found
+        for (key, kind), companion in zip(batch, companions, strict=True):
+            commands += [_READ[kind](key), ("PTTL", key)]  # PTTL comes second: what has expired by then is not taken
+            if companion is not None:
+                commands.append(("HGETALL", companion))
+        replies = iter(await self._pipelined(commands))
+        return [
+            _found(key, next(replies), next(replies), None if companion is None else next(replies))
+            for (key, _), companion in zip(batch, companions, strict=True)
+        ]
 
     async def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         if not commands:
@@ -193,6 +183,20 @@ class Source:
 
 
 _SIZE: Final = {"string": "STRLEN", "list": "LLEN", "hash": "HLEN"}
+_READ: Final[dict[str, Callable[[bytes], tuple[bytes | str | int, ...]]]] = {
+    "string": lambda key: ("GET", key),
+    "list": lambda key: ("LRANGE", key, 0, -1),
+    "hash": lambda key: ("HGETALL", key),
+}
+
+
+def _found(key: bytes, value: Any, left: Any, companion: Any) -> Found | Missed:
+    for reply in (value, left, companion):
+        if isinstance(reply, Exception):
+            return Missed(key, "unreadable", f"the source answered: {reply}")
+    if left in (-2, 0) or value is None:
+        return Missed(key)
+    return Found(key, value, None if left < 0 else left, companion)
 
 
 def _text(kind: object) -> str:

@@ -1,7 +1,7 @@
 """Bringing one source value into the store: once, again, or not at all; a Holdfast turn is never lost to it.
 
 An import's commit carries a commit id that says so: 4 random bytes, 5 of the source value's digest, and 7 that bind both to the
-session. So a version that an import made is recognised, with the value that it was made of, as long as nobody has written since;
+session and the source's key. So a version that an import made is recognised, with the value that it was made of, as long as nobody has written since;
 state and messages carry no mark.
 """
 
@@ -34,22 +34,23 @@ _SLACK_MS: Final = 5_000
 """Expiries that differ by less, or by a twentieth of the time left, count as the same."""
 
 
-def stamped(key: SessionKey, digest: bytes) -> bytes:
+def stamped(key: SessionKey, source: bytes, digest: bytes) -> bytes:
     """A new commit id for what an import writes."""
     fresh = os.urandom(_RANDOM) + digest[:_DIGEST]
-    return fresh + _sealed(key, fresh)
+    return fresh + _sealed(key, source, fresh)
 
 
-def stamp_of(key: SessionKey, commit_id: bytes) -> bytes | None:
-    """The beginning of the digest of the source value that this version was made of; None where no import made it."""
+def stamp_of(key: SessionKey, source: bytes, commit_id: bytes) -> bytes | None:
+    """The beginning of the digest of the value that this version was made of; None where no import of this ``source`` key
+    made it."""
     fresh = commit_id[: _RANDOM + _DIGEST]
-    return fresh[_RANDOM:] if commit_id[_RANDOM + _DIGEST :] == _sealed(key, fresh) else None
+    return fresh[_RANDOM:] if commit_id[_RANDOM + _DIGEST :] == _sealed(key, source, fresh) else None
 
 
-def _sealed(key: SessionKey, fresh: bytes) -> bytes:
-    made = hashlib.blake2b(fresh, digest_size=_SEAL, person=b"holdfast-import")
-    made.update(key.tenant.encode() + b"\0" + key.id.encode())
-    return made.digest()
+def _sealed(key: SessionKey, source: bytes, fresh: bytes) -> bytes:
+    parts = (key.tenant.encode(), key.id.encode(), source)
+    bound = b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+    return hashlib.blake2b(fresh + bound, digest_size=_SEAL, person=b"holdfast-import").digest()
 
 
 class Target:
@@ -114,7 +115,7 @@ class _Arrival:
         if record is None:
             await self._create()
             return "imported"
-        stamp = stamp_of(self._key, record.version.commit_id)
+        stamp = stamp_of(self._key, self._found.key, record.version.commit_id)
         if stamp is None:
             return await self._meet(record)
         if stamp == self._digest[:_DIGEST] and HALF not in record.fields:
@@ -128,7 +129,7 @@ class _Arrival:
         return self._made
 
     def _commit_id(self) -> bytes:
-        return stamped(self._key, self._digest)
+        return stamped(self._key, self._found.key, self._digest)
 
     # --- the cases ---
 
