@@ -1,24 +1,20 @@
-"""Bringing one source value into the store: once, again, or not at all; a Holdfast turn is never lost to it.
-
-An import's commit carries a commit id that says so: 4 random bytes, 5 of the source value's digest, and 7 that bind both to the
-session and the source's key. So a version that an import made is recognised, with the value that it was made of, as long as nobody has written since;
-state and messages carry no mark.
-"""
+"""Bringing one source value into the store: once, again, or not at all; a Holdfast turn is never lost to it."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Sequence
 from typing import Final, Literal
 
 from holdfast import Store
-from holdfast.backends.records import BeginRequest, Birth, Delta, Granted, Record, SessionKey, Unchanged
+from holdfast.backends.records import BeginRequest, Birth, Delta, Granted, Record, Unchanged
 from holdfast.cli.long_sessions import HALF, first_delta, half_mark, write_parts
 from holdfast.cli.moving_mapping import Identity, Mapping, Unusable
 from holdfast.cli.moving_messages import Moved, moved
+from holdfast.cli.moving_overlap import contains, overlap
 from holdfast.cli.moving_source import Found
+from holdfast.cli.moving_stamp import stamp_digest, stamp_of, stamped
 from holdfast.cli.reading import in_parts
 from holdfast.errors import InvalidInput, SessionExists, SessionNotFound, TurnConflict, UnreadableRecord, WrongUser
 from holdfast.sessions.state import State
@@ -26,31 +22,11 @@ from holdfast.sessions.state import State
 Fate = Literal["imported", "extended", "replaced", "unchanged", "renewed", "kept"]
 """``renewed``: only the expiry moved. ``kept``: used in Holdfast since, and no message of the source is missing there."""
 
-_RANDOM, _DIGEST, _SEAL = 4, 5, 7
 _TURN: Final = "holdfast:import"
 """The turn id under which an import holds a session while it replaces it."""
 _ATTEMPTS: Final = 5
 _SLACK_MS: Final = 5_000
 """Expiries that differ by less, or by a twentieth of the time left, count as the same."""
-
-
-def stamped(key: SessionKey, source: bytes, digest: bytes) -> bytes:
-    """A new commit id for what an import writes."""
-    fresh = os.urandom(_RANDOM) + digest[:_DIGEST]
-    return fresh + _sealed(key, source, fresh)
-
-
-def stamp_of(key: SessionKey, source: bytes, commit_id: bytes) -> bytes | None:
-    """The beginning of the digest of the value that this version was made of; None where no import of this ``source`` key
-    made it."""
-    fresh = commit_id[: _RANDOM + _DIGEST]
-    return fresh[_RANDOM:] if commit_id[_RANDOM + _DIGEST :] == _sealed(key, source, fresh) else None
-
-
-def _sealed(key: SessionKey, source: bytes, fresh: bytes) -> bytes:
-    parts = (key.tenant.encode(), key.id.encode(), source)
-    bound = b"".join(len(part).to_bytes(4, "little") + part for part in parts)
-    return hashlib.blake2b(fresh + bound, digest_size=_SEAL, person=b"holdfast-import").digest()
 
 
 class Target:
@@ -80,7 +56,7 @@ class Target:
             except Unusable:
                 raise
             except (InvalidInput, UnreadableRecord, WrongUser) as error:
-                raise Unusable(_REASONS.get(type(error), "bad_value"), str(error)) from None
+                raise Unusable(_reason(error), str(error)) from None
         raise AssertionError(attempt)
 
     def _of(self, tenant: str) -> Store:
@@ -91,7 +67,10 @@ class Target:
         return self._tenants[tenant]
 
 
-_REASONS: Final[dict[type[Exception], str]] = {WrongUser: "other_user"}
+def _reason(error: Exception) -> str:
+    if isinstance(error, WrongUser):
+        return "other_user"
+    return "unreadable" if isinstance(error, UnreadableRecord) else "bad_value"
 
 
 class _Arrival:
@@ -118,7 +97,7 @@ class _Arrival:
         stamp = stamp_of(self._key, self._found.key, record.version.commit_id)
         if stamp is None:
             return await self._meet(record)
-        if stamp == self._digest[:_DIGEST] and HALF not in record.fields:
+        if stamp == stamp_digest(self._digest) and HALF not in record.fields:
             return await self._renew(record)
         return await self._advance(record)
 
@@ -224,9 +203,7 @@ class _Arrival:
 
     async def _replace(self, record: Record) -> None:
         """Ends the session's life and begins the next, holding its lease, so that no turn runs or waits meanwhile."""
-        entries = [
-            self._store.message_codec.encode(message) for message in self._moved.messages
-        ]  # can it be written at all?
+        self._check_writable()
         backend, token = self._store.backend, os.urandom(8)
         lease_ms = self._store.settings.lease_ms
         request = BeginRequest(_TURN, token, b"moving in", b"", "", Birth(), lease_ms, 0, 0)
@@ -247,8 +224,15 @@ class _Arrival:
         finally:
             if not deleted:
                 await backend.release(self._key, _TURN, token=token, withdraw=True)
-        del entries
         await self._create()
+
+    def _check_writable(self) -> None:
+        """Raises `InvalidInput` where the store would refuse it, while what is there is still there."""
+        for message in self._moved.messages:
+            self._store.message_codec.encode(message)
+        fresh = State(self._store.codec, max_keys=self._store.settings.max_keys)
+        fresh.update(self._moved.state)
+        fresh.changes()
 
     # --- comparing ---
 
@@ -260,36 +244,3 @@ class _Arrival:
     def _meanings(self) -> list[bytes]:
         """The same of the source's messages, as they would be read back."""
         return [self._store.message_codec.meaning(message) for message in self._moved.messages]
-
-
-def overlap(old: Sequence[bytes], new: Sequence[bytes]) -> int:
-    """How many of the first of ``new`` are the last of ``old`` (Knuth, Morris and Pratt): where the source drops its oldest
-    messages, the rest of ``new`` still comes right behind ``old``."""
-    return _matched(old[max(0, len(old) - len(new)) :], new)[1]
-
-
-def contains(old: Sequence[bytes], new: Sequence[bytes]) -> bool:
-    """Does ``new`` stand in ``old`` without a gap?"""
-    return _matched(old, new)[0]
-
-
-def _matched(text: Sequence[bytes], word: Sequence[bytes]) -> tuple[bool, int]:
-    """Was the whole word in the text; and how long a beginning of the word the text ends with."""
-    if not word:
-        return True, 0
-    back = [0] * len(word)
-    for at in range(1, len(word)):
-        back[at] = _step(word, back, back[at - 1], word[at])
-    matched, whole = 0, False
-    for item in text:
-        if matched == len(word):
-            matched = back[matched - 1]
-        matched = _step(word, back, matched, item)
-        whole = whole or matched == len(word)
-    return whole, matched
-
-
-def _step(word: Sequence[bytes], back: Sequence[int], matched: int, item: bytes) -> int:
-    while matched and word[matched] != item:
-        matched = back[matched - 1]
-    return matched + (word[matched] == item)
