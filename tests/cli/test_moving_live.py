@@ -255,11 +255,12 @@ async def test_a_session_with_an_unfinished_turn_is_not_replaced(nodes: Nodes) -
     assert not any(turn.turn_id != "t-1" for turn in await store.backend.overdue(limit=10_000) if turn.key == key)
 
 
-async def test_two_imports_at_once_make_each_session_once(nodes: Nodes) -> None:
+@pytest.mark.parametrize("state", [{}, {"n": 1}], ids=["messages alone", "with state"])
+async def test_two_imports_at_once_make_each_session_once(nodes: Nodes, state: dict[str, Any]) -> None:
     first, second = Target(await nodes.open(), PLAN), Target(await nodes.open(), PLAN)
     texts = ["one", "two"]
     for step in range(10):
-        values = [found(f"chat:s-{number}", *texts, step=step) for number in range(20)]
+        values = [found(f"chat:s-{number}", *texts, **state) for number in range(20)]
         fates = await asyncio.gather(*[target.take(value) for value in values for target in (first, second)])
         assert set(fates) <= {"imported", "extended", "unchanged"}
         texts.append(f"more {step}")
