@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from holdfast import Citation, Message, ToolCall
 from holdfast.cli import reading
 from holdfast.cli.export_format import message_of, message_parts, tagged, untagged
-from holdfast.cli.importing import HALF
+from holdfast.cli.long_sessions import HALF
 from holdfast.sync import Store, open_store
 from store_nodes import url_of
 

@@ -16,7 +16,7 @@ import typer
 from holdfast import Store, __version__
 from holdfast.backends.records import Record
 from holdfast.cli.export_format import FORMAT, PAGE, VERSION, line, message_parts, tagged
-from holdfast.cli.importing import HALF
+from holdfast.cli.long_sessions import HALF
 from holdfast.cli.options import Debug, Json, StoreUrl, Tenant, with_store
 from holdfast.cli.output import clean, iso, print_json
 from holdfast.cli.progress import Progress

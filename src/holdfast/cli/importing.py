@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, BinaryIO
 
 import typer
 
 from holdfast import Store, Version
-from holdfast.backends.records import ANY, Birth, Change, Delta
+from holdfast.backends.records import Birth, Delta
+from holdfast.cli.long_sessions import HALF, first_delta, half_mark, new_commit_id, write_parts
 from holdfast.cli.options import Debug, Json, StoreUrl, Tenant, with_store
 from holdfast.cli.output import clean, print_json
 from holdfast.cli.progress import Progress
@@ -30,10 +31,6 @@ from holdfast.errors import (
     UnreadableRecord,
     WrongUser,
 )
-from holdfast.sessions.state import State
-
-HALF: Final = "holdfast:import"
-"""The state key that marks a session whose import, in several commits, is not finished."""
 
 
 class _Options:
@@ -127,7 +124,7 @@ async def _restore(store: Store, reader: ExportReader, whole: Whole, options: _O
         return "expired"
     begun = await _begun(store, head)
     if begun is not None:
-        await _write_parts(store, reader, whole, *begun)
+        await _write_rest(store, reader, whole, *begun)
         return "resumed"
     done = "imported"
     if options.replace and await store.delete(head.id):
@@ -140,24 +137,19 @@ async def _restore(store: Store, reader: ExportReader, whole: Whole, options: _O
             first = next(parts)
             parts.close()
             version = await store.write(store.key(head.id), _first(store, head, first, half=True), None, [])
-            await _write_parts(store, reader, whole, version, len(first))
+            await _write_rest(store, reader, whole, version, len(first))
     except (SessionExists, WrongUser):
         return "exist"
     return done
 
 
 def _first(store: Store, head: Head, entries: list[bytes], *, half: bool) -> Delta:
-    state = State(store.codec, max_keys=store.settings.max_keys)
-    state.update(head.state)
-    if half:
-        state[HALF] = {"source": head.digest, "done": len(entries)}
     ttl_ms = 0 if head.ttl_s is None else round(head.ttl_s * 1000)
     # without a sliding ttl, the expiry came from a greatest age, and that can be kept to the moment
     rest_ms = max(0, head.expires_ms - round(time.time() * 1000)) if not ttl_ms else 0
     birth = Birth(head.user, ttl_ms, rest_ms)
-    return Delta(
-        os.urandom(16), changes=state.changes(), appends=entries, outcome=b"\x00", existence="new", birth=birth
-    )
+    half_of = head.digest if half else ""
+    return first_delta(store, head.state, entries, birth, commit_id=new_commit_id(), half_of=half_of)
 
 
 async def _begun(store: Store, head: Head) -> tuple[Version, int] | None:
@@ -166,23 +158,13 @@ async def _begun(store: Store, head: Head) -> tuple[Version, int] | None:
     if session is None or HALF not in session.state:
         return None
     mark = session.state[HALF]
-    if mark != {"source": head.digest, "done": session.total} or session.version is None:
+    if mark != half_mark(head.digest, session.total) or session.version is None:
         raise TurnConflict(
             f"session {head.id!r} was begun by another import, or used since: delete it (holdfast sessions rm), then import again"
         )
     return session.version, session.total
 
 
-async def _write_parts(store: Store, reader: ExportReader, whole: Whole, version: Version, done: int) -> None:
-    """The rest of a long session, each part on the version that the part before it made; the last takes the mark away."""
-    head, key = whole.head, store.key(whole.head.id)
-    for part in reader.parts(whole, done):
-        done += len(part)
-        half = State(store.codec)
-        half[HALF] = {"source": head.digest, "done": done}
-        [mark] = half.changes()
-        change = Change(HALF, None if done == head.messages else mark.value, ANY)
-        delta = Delta(
-            os.urandom(16), base=version, strict=True, changes=[change], appends=part, outcome=b"\x00", existence="must"
-        )
-        version = await store.write(key, delta, None, [])
+async def _write_rest(store: Store, reader: ExportReader, whole: Whole, version: Version, done: int) -> None:
+    head, parts = whole.head, reader.parts(whole, done)
+    await write_parts(store, store.key(head.id), parts, version, source=head.digest, done=done, total=head.messages)

@@ -34,6 +34,14 @@ class Progress:
         """So far."""
         self._bars.update(self._task, completed=done)
 
+    def add(self, more: int) -> None:
+        """So many more, of a total that is an estimate."""
+        self._bars.advance(self._task, more)
+
+    def says(self, what: str) -> None:
+        """Another text before the bar."""
+        self._bars.update(self._task, description=what)
+
     def __enter__(self) -> Self:
         self._bars.start()
         return self

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator
+import itertools
+from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
 from typing import Any, BinaryIO, Final
 
@@ -51,6 +52,20 @@ class Damaged(msgspec.Struct):
 
     id: str
     why: str
+
+
+def in_parts(entries: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Log entries in parts of one commit each."""
+    part: list[bytes] = []
+    size = 0
+    for entry in entries:
+        if part and (len(part) >= AT_ONCE_MESSAGES or size + len(entry) > AT_ONCE_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += len(entry)
+    if part:
+        yield part
 
 
 class ExportReader:
@@ -113,20 +128,8 @@ class ExportReader:
         here = self._file.tell(), self._number, self._ahead, self._ahead_raw
         self._file.seek(whole.offset)
         self._ahead = None
-        part: list[bytes] = []
-        size = 0
         try:
-            for entry in self._entries(whole.head):
-                if skip:
-                    skip -= 1
-                    continue
-                if part and (len(part) >= AT_ONCE_MESSAGES or size + len(entry) > AT_ONCE_BYTES):
-                    yield part
-                    part, size = [], 0
-                part.append(entry)
-                size += len(entry)
-            if part:
-                yield part
+            yield from in_parts(itertools.islice(self._entries(whole.head), skip, None))
         finally:
             position, self._number, self._ahead, self._ahead_raw = here
             self._file.seek(position)
