@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from holdfast.backends.contract import Watch
+from holdfast.backends.measures import Measure
 from holdfast.backends.records import (
     Absent,
     AlreadyThere,
@@ -37,6 +38,7 @@ from holdfast.backends.records import (
     WrongUserFound,
 )
 from holdfast.backends.redis import health, listings
+from holdfast.backends.redis.figures import server_measures_of
 from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
 from holdfast.backends.redis.library import function
 from holdfast.backends.redis.node import Node
@@ -222,6 +224,9 @@ class RedisBackend:
 
     async def check(self) -> list[Finding]:
         return await health.findings(self._node)
+
+    async def server_measures(self) -> list[Measure]:
+        return server_measures_of(await health.info(self._node), self._node.where)
 
     async def close(self) -> None:
         await self._subscriber.close()
