@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from scraping import Scrape, answer
 
 from holdfast import Store, Turn, open_store
 from holdfast.backends.measures import Measure, measured
 from holdfast.backends.memory import MemoryBackend
 from holdfast.sessions.settings import settings_from
 from holdfast.telemetry import instrument
-from scraping import Scrape, answer
 
 
 async def test_the_near_cache(store: Store) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from prometheus_client import generate_latest
+from scraping import Scrape, answer
 
 from holdfast import Store, open_store
 from holdfast.config import Config
@@ -17,8 +18,7 @@ from holdfast.telemetry import instrument, server_figures
 from holdfast.telemetry.recording import telemetry_of
 from holdfast.testing.fault_proxy import FaultProxy
 from holdfast.testing.servers import RedisServer
-from scraping import Scrape, answer
-from store_nodes import needs_redis_server
+from store_nodes import eventually, needs_redis_server
 
 
 @pytest.fixture
@@ -154,6 +154,4 @@ async def test_probes_and_metrics_while_the_store_is_frozen(server: RedisServer)
 
 
 async def _until(store: Store, *, up: int) -> None:
-    async with asyncio.timeout(30):
-        while Scrape(store)("store_up") != up:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: Scrape(store)("store_up") == up, 30)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from scraping import Scrape, answer
 
 from holdfast import Store, Turn
 from holdfast.backends.contract import Backend
@@ -17,8 +18,7 @@ from holdfast.telemetry.calls import CallRecorder
 from holdfast.telemetry.metered import MeteredBackend
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.contract import BackendContract
-from scraping import Scrape, answer
-from store_nodes import Nodes
+from store_nodes import Nodes, eventually
 
 
 class TestMeteredMemory(BackendContract):
@@ -102,9 +102,7 @@ async def test_a_turn_that_waits_is_timed_by_what_came_of_it(nodes: Nodes) -> No
     behind = asyncio.create_task(store.run_turn("s", answer, input="y"))
     with pytest.raises(TurnBusy):
         await store.run_turn("s", answer, input="z", on_busy="reject")
-    async with asyncio.timeout(30):
-        while not {"running", "queued"} <= Scrape(store).calls("begin").keys():
-            await asyncio.sleep(0.01)
+    await eventually(lambda: {"running", "queued"} <= Scrape(store).calls("begin").keys(), 30)
     gate.set()
     await asyncio.gather(running, same, behind)
     scrape = Scrape(store)
