@@ -159,7 +159,9 @@ async def test_reads_listings_and_other_tenants_are_counted_too(store: Store) ->
     await tenant.read_log("s", start=0)
     assert await tenant.delete("s")
     assert not await tenant.delete("s")
+    await tenant.run_turn("t", answer, input="x")
     scrape = Scrape(store)
+    assert scrape.turns() == {"completed": 1}
     assert scrape.calls("load") == {"missing": 2, "found": 1, "unchanged": 2}  # `set` looks first
     assert scrape.calls("scan") == {"ok": 1}
     assert scrape.calls("by_user") == {"ok": 1}
