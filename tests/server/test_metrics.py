@@ -11,6 +11,7 @@ from server_kit import Served, kind, served
 
 from holdfast.errors import OutcomeUnknown
 from holdfast.server.app import node_of
+from holdfast.server.running import RunningTurn
 
 
 def value(text: str, line: str) -> float:
@@ -101,3 +102,16 @@ async def test_a_process_serves_them(tmp_path: Path) -> None:
         text = (await node.http.get("/metrics")).text
         assert value(text, 'holdfast_store_calls_total{backend="sqlite",op="commit",result="committed"}') == 2
         assert value(text, 'holdfast_sqlite_transactions_total{backend="sqlite",thread="writer"}') >= 2
+
+
+async def test_only_a_token_is_the_first_token() -> None:
+    turn = RunningTurn("s", "t", "x")
+    assert (turn.first, turn.first_token) == (None, None)
+    turn.emit("status", {"stage": "model"})
+    assert turn.first is not None
+    assert turn.first_token is None
+    turn.emit("token", {"text": "a"})
+    first = turn.first_token
+    turn.emit("token", {"text": "b"})
+    assert turn.first_token == first is not None
+    assert turn.first <= first
