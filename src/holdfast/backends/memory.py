@@ -11,6 +11,7 @@ import msgspec
 
 from holdfast.backends import rules
 from holdfast.backends.clock import Clock, steady_clock
+from holdfast.backends.measures import Measure
 from holdfast.backends.records import (
     NEVER,
     Absent,
@@ -280,6 +281,14 @@ class MemoryBackend:
             Finding(
                 "note", "durability", "nothing survives the process", "use sqlite: or redis: for anything that matters"
             ),
+        ]
+
+    def measures(self) -> list[Measure]:
+        return [
+            Measure(
+                "memory_sessions", "gauge", len(self._lives), help="Sessions in memory, expired ones not met since too."
+            ),
+            Measure("memory_watched_sessions", "gauge", len(self._watchers), help="Sessions that somebody waits for."),
         ]
 
     async def close(self) -> None:

@@ -52,6 +52,7 @@ class ServerSection(Section):
         turn_timeout: seconds after which a running turn is given up.
         drain: seconds that running turns get on SIGTERM.
         on_busy: what happens to a second input while the first one runs.
+        server_figures_every: seconds between two looks at the store's server for ``/metrics`` (memory, replicas).
         node: this node's name on the page and in logs; made from host and process if empty.
     """
 
@@ -65,6 +66,7 @@ class ServerSection(Section):
     turn_timeout: Seconds = 120.0
     drain: Seconds = 30.0
     on_busy: Literal["queue", "reject"] = "queue"
+    server_figures_every: Seconds = 10.0
     node: str = Field(default="", max_length=64)
 
     @model_validator(mode="after")

@@ -26,6 +26,7 @@ from holdfast.server.replies import problem_reply
 from holdfast.server.rim import Rim
 from holdfast.server.session_routes import add_session_routes
 from holdfast.server.turn_routes import add_turn_routes
+from holdfast.telemetry.instrumenting import measure
 from holdfast.turns.store import TurnStore
 
 _ABOUT: Final = (
@@ -37,11 +38,14 @@ _ABOUT: Final = (
 def create_app(store: TurnStore, assistant: Served, config: Config | None = None, *, page: Path = PAGE) -> FastAPI:
     """The server's ASGI application. Store and assistant stay the caller's to close, after `node_of(app).desk.drain`.
 
-    One store serves one application: the assistant is registered there as the handler of its turns.
+    One store serves one application: the assistant is registered there as the handler of its turns, and what it does is
+    measured from now on (`holdfast.telemetry.instrument`).
     """
     config = config or Config()
     settings = config.server
-    name, metrics = node_name(settings.node), Metrics()
+    name = node_name(settings.node)
+    telemetry = measure(store)
+    metrics = Metrics(telemetry, name)
     desk = TurnDesk(
         store,
         assistant,
@@ -50,7 +54,7 @@ def create_app(store: TurnStore, assistant: Served, config: Config | None = None
         limit=settings.max_concurrent_turns,
         timeout=settings.turn_timeout,
     )
-    node = Node(name, store, assistant, config, desk, metrics)
+    node = Node(name, store, assistant, config, desk, metrics, telemetry)
     app = FastAPI(
         title="Holdfast",
         version=__version__,

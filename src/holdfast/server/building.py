@@ -14,7 +14,8 @@ from holdfast.assistant.building import build_assistant
 from holdfast.config import Config
 from holdfast.knowledge.adding import add
 from holdfast.knowledge.index import KnowledgeIndex
-from holdfast.server.app import create_app
+from holdfast.server.app import create_app, node_of
+from holdfast.telemetry.polling import polling
 from holdfast.turns.store import TurnStore
 
 Progress = Callable[[int, int], None]
@@ -35,7 +36,9 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
             knowledge = await opened.enter_async_context(await _knowledge(config, progress))
         assistant = await build_assistant(config, knowledge=knowledge)
         opened.push_async_callback(assistant.aclose)
-        yield create_app(store, assistant, config)
+        app = create_app(store, assistant, config)
+        await opened.enter_async_context(polling(node_of(app).telemetry.server, config.server.server_figures_every))
+        yield app
 
 
 async def _knowledge(config: Config, progress: Progress | None) -> KnowledgeIndex:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any, Final
 
-from holdfast.errors import HoldfastError, SessionNotFound, TurnFailed, TurnMismatch
+from holdfast.errors import HoldfastError, OutcomeUnknown, SessionNotFound, TurnFailed, TurnMismatch
 from holdfast.server import shapes
 from holdfast.server.faults import log_fault
 from holdfast.server.joining import join_turn
@@ -147,9 +147,7 @@ class TurnDesk:
             result = "given_back"
         except (HoldfastError, Refused) as error:
             self._fail(turn, error, error)
-            result = (
-                "failed" if isinstance(error, TurnFailed) else "refused" if kind_of(error).status < 500 else "error"
-            )
+            result = _result(error)
         except Exception as error:  # noqa: BLE001  (a handler's own: told and counted here)
             shown = Refused(TURN_TIMEOUT) if limit.expired() else error
             self._fail(turn, shown, error)
@@ -158,7 +156,7 @@ class TurnDesk:
             kept.discard(turn)
             if self._turns.get((turn.session_id, turn.turn_id)) is turn:
                 del self._turns[turn.session_id, turn.turn_id]
-            self._metrics.turn(result, time.perf_counter() - started)
+            self._metrics.turn(result, started, turn)
 
     def _fail(self, turn: RunningTurn, shown: BaseException, cause: BaseException) -> None:
         problem = problem_of(shown, turn_id=turn.turn_id)
@@ -169,3 +167,11 @@ class TurnDesk:
     def _stop(self, turn: RunningTurn) -> None:
         if turn.task is not None:
             turn.task.cancel()
+
+
+def _result(error: Exception) -> str:
+    if isinstance(error, TurnFailed):
+        return "failed"
+    if isinstance(error, OutcomeUnknown):
+        return "unknown"
+    return "refused" if kind_of(error).status < 500 else "error"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from holdfast.knowledge.contract import Knowledge
     from holdfast.server.desk import TurnDesk
     from holdfast.server.metrics import Metrics
+    from holdfast.telemetry.recording import Telemetry
     from holdfast.turns.store import TurnStore
     from holdfast.turns.turn import Turn
 
@@ -54,6 +55,7 @@ class Node(NamedTuple):
     config: Config
     desk: TurnDesk
     metrics: Metrics
+    telemetry: Telemetry
 
 
 def node_name(given: str) -> str:

@@ -78,7 +78,7 @@ class Rim:
         template, method = _template(scope), scope["method"]
         if method not in _METHODS:
             method = "OTHER"
-        self._metrics.request(method, template, status)
+        self._metrics.request(method, template, status, seconds)
         if _access.isEnabledFor(logging.INFO):
             _access.info("%s %s %d %.1f ms node=%s", method, template, status, seconds * 1000, self._node)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
@@ -38,6 +39,7 @@ class RunningTurn:
         begun: whether its handler was started here.
         outcome, error: set at the end, one of them. shown: what ``error`` was made from.
         task: runs it; does not stop when nobody listens any more.
+        first, first_token: when its first event came, and the first piece of its reply (`time.perf_counter`); None before.
     """
 
     __slots__ = (
@@ -47,6 +49,8 @@ class RunningTurn:
         "begun",
         "error",
         "events",
+        "first",
+        "first_token",
         "outcome",
         "run",
         "session_id",
@@ -67,6 +71,8 @@ class RunningTurn:
         self.error: Problem | None = None
         self.shown: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
+        self.first: float | None = None
+        self.first_token: float | None = None
         self._said: list[str] = []
         self._cited: list[shapes.Citation] = []
         self._waiting: list[asyncio.Future[None]] = []
@@ -142,6 +148,10 @@ class RunningTurn:
         self._add("restarted", {})
 
     def _add(self, kind: str, data: Any) -> None:
+        if self.first is None:
+            self.first = time.perf_counter()
+        if self.first_token is None and kind == "token":
+            self.first_token = time.perf_counter()
         self.events.append(Event(kind, data))
         waiting, self._waiting = self._waiting, []
         for one in waiting:

@@ -41,11 +41,30 @@ class CodecLimits(msgspec.Struct, frozen=True):
     compress_from: int = 2048
 
 
+class Compression:
+    """What was large enough to be compressed so far: how many values, their bytes before and after."""
+
+    __slots__ = ("bytes_after", "bytes_before", "values")
+
+    def __init__(self) -> None:
+        self.values = self.bytes_before = self.bytes_after = 0
+
+    def add(self, before: int, after: int) -> None:
+        self.values += 1
+        self.bytes_before += before
+        self.bytes_after += after
+
+
 class Codec:
-    """Encodes and decodes single values within its limits."""
+    """Encodes and decodes single values within its limits.
+
+    Attributes:
+        compression: counts what this codec (and others that share it) compressed.
+    """
 
     def __init__(self, limits: CodecLimits | None = None) -> None:
         self.limits = limits or CodecLimits()
+        self.compression = Compression()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(ext_hook=from_ext).decode
 
@@ -67,7 +86,10 @@ class Codec:
                 f"{path} takes {len(payload)} bytes, more than max_value_bytes={self.limits.value_bytes}; "
                 "keep a reference in the session and the data elsewhere, or raise the limit"
             )
-        return frame.wrap(payload, compress_from=self.limits.compress_from)
+        framed = frame.wrap(payload, compress_from=self.limits.compress_from)
+        if len(payload) >= self.limits.compress_from:
+            self.compression.add(len(payload), len(framed))
+        return framed
 
     def open(self, stored: bytes) -> bytes:
         """The payload behind the header, decompressed within the limit."""

@@ -24,12 +24,18 @@ class NearCache:
     """
 
     def __init__(self, max_bytes: int, max_age: float) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._max_age = max_age
         self._entries: OrderedDict[SessionKey, tuple[Record, int, float]] = OrderedDict()
         self.bytes = 0
         self.hits = 0
         self.misses = 0
+        self.evictions = 0
+
+    @property
+    def entries(self) -> int:
+        """How many sessions it holds."""
+        return len(self._entries)
 
     def get(self, key: SessionKey, tail: int) -> Record | None:
         """A record that has at least the last ``tail`` messages, or None."""
@@ -49,7 +55,7 @@ class NearCache:
 
     def put(self, key: SessionKey, record: Record) -> None:
         """Keeps a record that the store has just confirmed."""
-        if not self._max_bytes:
+        if not self.max_bytes:
             return
         old = self._entries.get(key)
         if old is not None:
@@ -63,13 +69,14 @@ class NearCache:
         size = _ENTRY_OVERHEAD + sum(map(len, record.tail)) + _ITEM_OVERHEAD * len(record.tail)
         for name, field in record.fields.items():
             size += len(name) + len(field.value) + _ITEM_OVERHEAD
-        if size > self._max_bytes:
+        if size > self.max_bytes:
             return
         self._entries[key] = (record, size, time.monotonic())
         self.bytes += size
-        while self.bytes > self._max_bytes:
+        while self.bytes > self.max_bytes:
             _, (_, freed, _) = self._entries.popitem(last=False)
             self.bytes -= freed
+            self.evictions += 1
 
     def drop(self, key: SessionKey) -> None:
         entry = self._entries.pop(key, None)

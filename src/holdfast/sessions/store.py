@@ -88,7 +88,9 @@ class SessionStore:
     def for_tenant(self, tenant: str) -> Self:
         """The same store, for another tenant's sessions; closing either closes both."""
         settings = msgspec.structs.replace(self.settings, tenant=checked_name("tenant", tenant))
-        return type(self)(self.backend, settings, self.cache)
+        other = type(self)(self.backend, settings, self.cache)
+        other.codec.compression = self.codec.compression
+        return other
 
     async def __aenter__(self) -> Self:
         return self

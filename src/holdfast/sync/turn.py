@@ -17,9 +17,9 @@ from holdfast.sessions.session import Messages, Session
 from holdfast.sessions.state import State
 from holdfast.sync.loop_thread import Caller, LoopThread
 from holdfast.turns import turn as async_turn
+from holdfast.turns.observing import Block
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.run import Policy
-from holdfast.turns.store import TurnContext
 
 BlockingHandler = Callable[["Turn"], Any]
 """A plain function that runs one turn; what it returns is ignored."""
@@ -164,7 +164,7 @@ class _BodyFailed(Exception):
 class TurnBlock:
     """What `Store.turn` returns; entered once. Its work stays one task on the loop from the entry to the commit."""
 
-    def __init__(self, home: LoopThread, context: Callable[[], TurnContext]) -> None:
+    def __init__(self, home: LoopThread, context: Callable[[], Block]) -> None:
         self._home = home
         self._context = context
         self._left: asyncio.Future[None] | None = None

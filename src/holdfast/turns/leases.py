@@ -33,7 +33,7 @@ class LeaseKeeper:
     """Renews every lease that is older than a third of its length. Short turns never cost a renewal."""
 
     def __init__(self, backend: Turns, lease_ms: int) -> None:
-        self._backend = backend
+        self.backend = backend
         self._lease_ms = lease_ms
         self._interval = lease_ms / 3000
         self._held: set[Held] = set()
@@ -45,6 +45,11 @@ class LeaseKeeper:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="holdfast-leases")
         return held
+
+    @property
+    def count(self) -> int:
+        """How many leases are held now."""
+        return len(self._held)
 
     def drop(self, held: Held) -> None:
         self._held.discard(held)
@@ -72,7 +77,7 @@ class LeaseKeeper:
     async def _renew(self, held: Held) -> None:
         started = time.monotonic()
         try:
-            fenced = await self._backend.renew(held.key, held.turn_id, fence=held.fence, lease_ms=self._lease_ms)
+            fenced = await self.backend.renew(held.key, held.turn_id, fence=held.fence, lease_ms=self._lease_ms)
         except StoreError:
             return  # tried again at the next tick; if it is too late then, the fence decides
         held.renewed = started

@@ -51,6 +51,7 @@ from holdfast.errors import (
 from holdfast.sessions.message import Message, MessageCodec
 from holdfast.sessions.near_cache import advanced
 from holdfast.turns.leases import Held
+from holdfast.turns.observing import WaitEnd
 from holdfast.turns.outcome import Outcome, from_stored, kept_bytes
 from holdfast.turns.turn import Emit, Handler, Turn
 
@@ -133,7 +134,7 @@ class TurnRun:
         try:
             reply = await self._ask()
             if waiting := isinstance(reply, Queued | Running):
-                reply = await self._wait()
+                reply = await self._wait_observed()
         except BaseException as error:
             # a lease or a place is given back; a run elsewhere does not know this token
             if waiting or not isinstance(error, StoreUnavailable):
@@ -174,6 +175,17 @@ class TurnRun:
             elif isinstance(reply, Granted) and isinstance(reply.record, Record):
                 self.store.cache.put(self.key, reply.record)
             return reply
+
+    async def _wait_observed(self) -> BeginReply:
+        observer, started = self.store.observer, time.monotonic()
+        end: WaitEnd = "gave_up"
+        try:
+            reply = await self._wait()
+            end = "granted" if isinstance(reply, Granted) else "replayed" if isinstance(reply, Replay) else "gave_up"
+            return reply
+        finally:
+            if observer is not None:
+                observer.waited(time.monotonic() - started, end)
 
     async def _wait(self) -> BeginReply:
         """Asks again whenever the store hints, a lease may have ended, or the poll is due, until the deadline."""
@@ -266,6 +278,8 @@ class TurnRun:
                 return reply, turn
             held.committing = False
             names = reply.names
+            if self.store.observer is not None:
+                self.store.observer.rerun()
             record = await self._reload()
         raise TurnConflict(
             f"session {self.key.id!r}: turn {self.request.turn_id!r} met other writers of "
@@ -295,7 +309,7 @@ class TurnRun:
             await self._record(granted.fence, name, value)
             steps[name] = value
 
-        return Turn(
+        turn = Turn(
             self.key,
             self.request.turn_id,
             session,
@@ -307,6 +321,9 @@ class TurnRun:
             record=journal,
             emit=self._emit,
         )
+        if store.observer is not None:
+            turn.on_replayed_step = store.observer.step_replayed
+        return turn
 
     async def _record(self, fence: int, name: str, value: bytes) -> None:
         for last in (False, True):

@@ -18,6 +18,7 @@ from holdfast.sessions.session import Messages
 from holdfast.sessions.settings import StoreSettings
 from holdfast.sessions.store import SessionStore
 from holdfast.turns.leases import Held, LeaseKeeper
+from holdfast.turns.observing import Observed, TurnObserver, observed
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.run import Policy, TurnRun, uncancelled
 from holdfast.turns.turn import Emit, Handler, Handlers, Turn
@@ -33,11 +34,18 @@ class TurnStore(SessionStore):
         self.leases = LeaseKeeper(backend, settings.lease_ms)
         self.handlers = Handlers()
         self._background: set[asyncio.Task[None]] = set()
+        self.observer: TurnObserver | None = None
 
     def for_tenant(self, tenant: str) -> Self:
         other = super().for_tenant(tenant)
         other.leases, other.handlers, other._background = self.leases, self.handlers, self._background
+        other.observer = self.observer
         return other
+
+    def wrap_backend(self, wrap: Callable[[Backend], Backend]) -> None:
+        """Puts a wrapper around the backend, for all that is done from now on (metrics). Stores that `for_tenant` made before
+        keep theirs."""
+        self.backend = self.leases.backend = wrap(self.backend)
 
     def handler(self, name: str) -> Callable[[H], H]:
         """Decorator: registers a handler by name, so that another node can take its turns over."""
@@ -82,6 +90,10 @@ class TurnStore(SessionStore):
         """
         name, function = self.handlers.find(handler)
         run = self._run(session_id, input, turn_id, name, user, on_busy, wait, tail, strict, on_event)
+        work = self._to_its_end(run, function)
+        return await (work if self.observer is None else observed(work, self.observer))
+
+    async def _to_its_end(self, run: TurnRun, function: Handler) -> Outcome:
         while True:
             begun = await run.begin()
             if isinstance(begun, Outcome):
@@ -101,13 +113,14 @@ class TurnStore(SessionStore):
         wait: Duration | None = None,
         tail: int | None = None,
         strict: bool = False,
-    ) -> TurnContext:
+    ) -> TurnContext | Observed:
         """The short form for scripts: ``async with store.turn("s-1", input="hello") as turn:``. It commits at the end.
 
         An exception in the body gives the turn back and writes nothing. Beside the errors of `run_turn`: `TurnFinished` (with
         the outcome) where the id is finished; `TurnConflict` and `TurnOvertaken`, because a body cannot be run again.
         """
-        return TurnContext(self._run(session_id, input, turn_id, "", user, on_busy, wait, tail, strict))
+        context = TurnContext(self._run(session_id, input, turn_id, "", user, on_busy, wait, tail, strict))
+        return context if self.observer is None else Observed(context, self.observer)
 
     async def close(self) -> None:
         """Gives back leases that are being given back, and closes the backend. Safe to call twice."""

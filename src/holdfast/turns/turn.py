@@ -37,6 +37,9 @@ class Turn:
     outcome: Outcome | None = None
     """After ``async with store.turn(...)`` has ended: what was committed."""
 
+    on_replayed_step: Callable[[], None] | None = None
+    """Told of every step whose result came from the journal."""
+
     def __init__(
         self,
         key: SessionKey,
@@ -110,6 +113,8 @@ class Turn:
         self._names.add(checked_text("step name", name))
         recorded = self._journal.get(name)
         if recorded is not None:
+            if self.on_replayed_step is not None:
+                self.on_replayed_step()
             return self._codec.decode(recorded)
         if "idempotency_key" not in kwargs and _takes_key(fn):
             kwargs["idempotency_key"] = self.idempotency_key(name)

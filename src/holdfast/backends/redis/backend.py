@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from holdfast.backends.contract import Watch
+from holdfast.backends.measures import Measure
 from holdfast.backends.records import (
     Absent,
     AlreadyThere,
@@ -38,6 +39,7 @@ from holdfast.backends.records import (
 )
 from holdfast.backends.redis import health, listings
 from holdfast.backends.redis.calls import Calls
+from holdfast.backends.redis.figures import client_measures_of, server_measures_of
 from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
 from holdfast.backends.redis.packing import (
     CommitPacker,
@@ -222,6 +224,18 @@ class RedisBackend:
         found: list[Finding] = []
         for node in self._calls.topology.primaries():
             found += await health.findings(node, self._calls.library)
+        return found
+
+    async def server_measures(self) -> list[Measure]:
+        found: list[Measure] = []
+        for node in self._calls.topology.primaries():
+            found += server_measures_of(await health.info(node), node.where)
+        return found
+
+    def measures(self) -> list[Measure]:
+        found: list[Measure] = []
+        for node in self._calls.topology.primaries():
+            found += client_measures_of(node.figures())
         return found
 
     async def close(self) -> None:

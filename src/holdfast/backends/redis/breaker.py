@@ -16,7 +16,7 @@ PROBE_S: Final = 1.0
 RETRY_AFTER_S: Final = 1.0
 """What refused callers are told to wait."""
 
-State = Literal["closed", "half-open", "open"]
+State = Literal["closed", "half_open", "open"]
 
 
 class Breaker:
@@ -37,7 +37,7 @@ class Breaker:
     def state(self) -> State:
         if not self._silent:
             return "closed"
-        return "half-open" if self._probes else "open"
+        return "half_open" if self._probes else "open"
 
     @property
     def is_open(self) -> bool:

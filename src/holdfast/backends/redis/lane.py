@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.breaker import GRACE_S, PROBE_S, RETRY_AFTER_S, Breaker
 from holdfast.backends.redis.mapping import AccessRefused, error_for
-from holdfast.backends.redis.wire import Arg, Wire
+from holdfast.backends.redis.wire import Arg, Traffic, Wire
 from holdfast.errors import StoreClosed, StoreOverloaded, StoreUnavailable
 
 
@@ -25,15 +25,24 @@ class Lane:
     Args:
         timeout: seconds that a call may take, connecting included.
         max_waiting: how many calls may wait; more are refused.
-        breaker: of this server, shared by its lanes.
+        breaker, traffic: of this server, shared by its lanes.
     """
 
-    def __init__(self, address: Address, *, timeout: float, max_waiting: int, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeout: float,
+        max_waiting: int,
+        breaker: Breaker | None = None,
+        traffic: Traffic | None = None,
+    ) -> None:
         self._address = address
         self.where = address.where
         self.timeout = timeout
         self._max_waiting = max_waiting
         self.breaker = breaker or Breaker()
+        self.traffic = traffic or Traffic()
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         self._wire: Wire | None = None
@@ -79,6 +88,20 @@ class Lane:
             deadline = self._now() + self.timeout
         wire = await self._ready(deadline)
         return await asyncio.gather(*[wire.send(args, deadline, write) for args in commands])
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for their replies."""
+        return len(self._wire) if self._wire is not None else 0
+
+    @property
+    def connecting(self) -> int:
+        """Callers that wait for a connection."""
+        return self._connect_waiters
+
+    @property
+    def connected(self) -> bool:
+        return self._wire is not None and not self._wire.closed
 
     def give_up(self, why: str) -> None:
         """Drops the connection, with the calls under way on it. The next call connects anew."""
@@ -168,6 +191,7 @@ class Lane:
         finally:
             self.breaker.probing(-1)
         self.breaker.answer()
+        self.traffic.connects += 1
         return wire
 
     async def _connection(self) -> Wire:
@@ -189,7 +213,9 @@ class Lane:
             raise StoreUnavailable(f"Redis at {self.where} closed the connection at once")
         # From here on the transport is ours. redis-py's object would close it when collected: it lets go of it.
         connection._reader = connection._writer = None
-        wire = Wire(self._loop, self.where, keep=(reader, writer), on_silence=self.breaker.silence)
+        wire = Wire(
+            self._loop, self.where, keep=(reader, writer), on_silence=self.breaker.silence, traffic=self.traffic
+        )
         wire.take_over(cast("asyncio.Transport", writer.transport), bytes(reader._buffer))  # type: ignore[attr-defined]
         return wire
 

@@ -7,10 +7,11 @@ import asyncio
 from holdfast.backends.redis.acks import Acks
 from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.breaker import Breaker
+from holdfast.backends.redis.figures import ClientFigures
 from holdfast.backends.redis.lane import Lane
 from holdfast.backends.redis.library import Library
 from holdfast.backends.redis.mapping import error_for
-from holdfast.backends.redis.wire import ReplyError
+from holdfast.backends.redis.wire import ReplyError, Traffic
 from holdfast.errors import ServerUnsuitable
 
 
@@ -22,9 +23,10 @@ class Node:
         self.where = address.where
         self.timeout = timeout
         self.breaker = Breaker()
+        self.traffic = Traffic()
 
         def lane() -> Lane:
-            return Lane(address, timeout=timeout, max_waiting=max_waiting, breaker=self.breaker)
+            return Lane(address, timeout=timeout, max_waiting=max_waiting, breaker=self.breaker, traffic=self.traffic)
 
         self.lanes = [lane() for _ in range(connections)]
         self.large = lane()
@@ -62,6 +64,27 @@ class Node:
         if "already exists" in text or "unknown command" in text:
             raise ServerUnsuitable(f"Redis at {self.where} did not take Holdfast's functions: {text[:200]}")
         raise error_for(text, write=False, where=self.where)
+
+    def figures(self) -> ClientFigures:
+        """What this node of ours knows of its traffic with the server."""
+        lanes = {
+            **{f"small-{at}": lane for at, lane in enumerate(self.lanes)},
+            "large": self.large,
+            "wait": self.acks.lane,
+        }
+        return ClientFigures(
+            self.where,
+            queued={name: lane.queued for name, lane in lanes.items()},
+            waiting=sum(lane.connecting for lane in lanes.values()),
+            connections=sum(lane.connected for lane in lanes.values()),
+            max_connections=len(lanes),
+            connects=self.traffic.connects,
+            calls=self.traffic.answered,
+            sent=self.traffic.sent,
+            received=self.traffic.received,
+            refused=self.breaker.refused,
+            breaker=self.breaker.state,
+        )
 
     def give_up(self, why: str) -> None:
         """Drops all connections, with the calls under way on them."""

@@ -30,6 +30,15 @@ _pack = hiredis.pack_command
 _Waiting = tuple[asyncio.Future[Any] | None, float, bool, list[Any] | None]
 
 
+class Traffic:
+    """Counts over all connections to one server: bytes and commands answered, connections made."""
+
+    __slots__ = ("answered", "connects", "received", "sent")
+
+    def __init__(self) -> None:
+        self.sent = self.received = self.answered = self.connects = 0
+
+
 class Wire(asyncio.Protocol):
     """Takes over a connected transport. Not used any more once `closed` is set.
 
@@ -37,6 +46,7 @@ class Wire(asyncio.Protocol):
         where: the server's address, for messages.
         keep: objects that must live as long as the connection.
         on_silence: called when a deadline passed without any answer.
+        traffic: counts what goes over it.
     """
 
     def __init__(
@@ -45,11 +55,13 @@ class Wire(asyncio.Protocol):
         where: str,
         keep: object = None,
         on_silence: Callable[[], None] | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self._loop = loop
         self._where = where
         self._keep = keep
         self._on_silence = on_silence
+        self._traffic = traffic or Traffic()
         self._reader = hiredis.Reader()
         self._waiting: deque[_Waiting] = deque()
         self._buffer: list[bytes] = []
@@ -120,6 +132,7 @@ class Wire(asyncio.Protocol):
         data = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
         self._buffer.clear()
         self._unsent = 0
+        self._traffic.sent += len(data)
         self._transport.write(data)
 
     def pause_writing(self) -> None:
@@ -133,6 +146,8 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         reader, waiting = self._reader, self._waiting
+        self._traffic.received += len(data)
+        before = len(waiting)
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not False:
@@ -146,6 +161,7 @@ class Wire(asyncio.Protocol):
                         reply = errors[0]
                 if future is not None and not future.done():
                     future.set_result(reply)
+            self._traffic.answered += before - len(waiting)
         except (hiredis.ProtocolError, IndexError) as error:
             self.give_up(f"sent something that is not a reply ({type(error).__name__})")
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Literal
 
+from holdfast.backends.measures import Measure
 from holdfast.backends.records import (
     BeginReply,
     BeginRequest,
@@ -27,6 +28,7 @@ from holdfast.backends.records import (
 )
 from holdfast.backends.sqlite import sessions, signals, turns
 from holdfast.backends.sqlite.connecting import Synchronous
+from holdfast.backends.sqlite.figures import measures_of
 from holdfast.backends.sqlite.hub import Hub, SqliteWatch
 from holdfast.backends.sqlite.lane import Lane
 from holdfast.errors import StoreClosed, StoreError
@@ -139,6 +141,9 @@ class SqliteBackend:
         level: Literal["ok", "bad"] = "ok" if room > _ROOM else "bad"
         mend = "" if room > _ROOM else "free space: writes are refused once the disk is full"
         return [*found, Finding(level, "disk", f"{room >> 20} MB free", mend)]
+
+    def measures(self) -> list[Measure]:
+        return measures_of(self.path if self._is_shared else "", self._writing, self._reading)
 
     async def close(self) -> None:
         """Ends both threads; the last process to close a file leaves no WAL beside it."""

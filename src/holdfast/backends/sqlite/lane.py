@@ -76,6 +76,9 @@ class Lane:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.closing = False
+        self.batches = 0
+        self.batched = 0
+        """How many batches of calls were begun, and how many calls they held."""
         self.obstacle = ""
         """Why calls are waiting, where the worker knows it."""
 
@@ -115,6 +118,11 @@ class Lane:
         finally:
             timer.cancel()
         return result
+
+    @property
+    def depth(self) -> int:
+        """Calls that the thread has not taken yet."""
+        return self._queue.qsize()
 
     def must_be_open(self) -> None:
         if os.getpid() != self._pid:
@@ -166,6 +174,8 @@ class Lane:
             batch = [op for op in waiting if not op.future.done()]
             for op in batch:
                 op.taken = True
+        self.batches += 1
+        self.batched += len(batch)
         return batch
 
     def settle(self, results: Iterable[Result]) -> None:
