@@ -99,8 +99,8 @@ class SentinelSet:
     """One primary, replicas and Sentinels on loopback (or other places), for a ``with`` or ``async with``.
 
     Everything is saved (``appendonly yes``): a server that comes back empty would lose what it had acknowledged. Every
-    Sentinel knows all others and all replicas once it has started, so that a failover works at once. After a failover
-    the Sentinels begin no other for twice the ``failover_timeout_ms``.
+    Sentinel knows all others and all replicas once it has started, so that a failover works at once. After a
+    failover that failed the Sentinels begin no other for twice the ``failover_timeout_ms``.
 
     Args:
         replicas: how many besides the primary.
