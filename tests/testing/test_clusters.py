@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
-from holdfast.testing import Access, Certificates, RedisCluster
+from holdfast.testing import ClusterNode, RedisCluster
 from holdfast.testing.clusters import SLOTS
 
 
@@ -29,35 +30,33 @@ def test_a_key_of_another_node_is_answered_with_its_address(redis_cluster: Redis
                 other.command("GET", "a")
 
 
-async def test_a_half_migrated_slot_says_ask_and_a_finished_one_moved(
-    new_redis_cluster: type[RedisCluster], certificates: Certificates
-) -> None:
-    async with new_redis_cluster(access=Access("node", "p w", certificates)) as running:
-        keys = [f"{{a}}{n}" for n in range(20)]
-        slot = running.slot_of("{a}")
-        source = running.node_of(slot)
-        target = next(node for node in running.primaries() if node is not source)
-        for key in keys:
-            source.command("SET", key, key)
-        running.begin_migration(slot, target)
-        assert source.command("GET", keys[0]) == keys[0]
-        assert running.move_keys(slot, target, 12) == 12
-        away = [key for key in keys if _error(source, key).startswith(f"ASK {slot} {target.where}")]
-        assert len(away) == 12
-        assert all(_error(target, key).startswith("MOVED") for key in away)  # until the client says ASKING
-        with target.connect() as connection:
-            connection.command("ASKING")
-            assert connection.command("GET", away[0]) == away[0]
-        running.finish_migration(slot, target)
-        await running.wait_ok()
-        assert running.node_of(slot) is target
-        assert [target.command("GET", key) for key in keys] == keys
-        assert _error(source, keys[0]) == f"MOVED {slot} {target.where}"
+async def test_a_half_migrated_slot_says_ask_and_a_finished_one_moved(redis_cluster: RedisCluster) -> None:
+    keys = [f"{{a}}{n}" for n in range(20)]
+    slot = redis_cluster.slot_of("{a}")
+    source = redis_cluster.node_of(slot)
+    target = next(node for node in redis_cluster.primaries() if node is not source)
+    for key in keys:
+        source.command("SET", key, key)
+    redis_cluster.begin_migration(slot, target)
+    assert source.command("GET", keys[0]) == keys[0]
+    assert redis_cluster.move_keys(slot, target, 12) == 12
+    away = [key for key in keys if _error(source, key) == f"ASK {slot} {target.where}"]
+    assert len(away) == 12
+    assert all(_error(target, key).startswith("MOVED") for key in away)  # until the client says ASKING
+    with target.connect() as connection:
+        connection.command("ASKING")
+        assert connection.command("GET", away[0]) == away[0]
+    redis_cluster.finish_migration(slot, target)
+    await redis_cluster.wait_ok()
+    assert redis_cluster.node_of(slot) is target
+    assert [target.command("GET", key) for key in keys] == keys
+    assert _error(source, keys[0]) == f"MOVED {slot} {target.where}"
+    assert await redis_cluster.reshard([slot], target, source) >= len(keys)
 
 
-def _error(node: object, key: str) -> str:
+def _error(node: ClusterNode, key: str) -> str:
     try:
-        node.command("GET", key)  # type: ignore[attr-defined]  # any server
+        node.command("GET", key)
     except RuntimeError as error:
         return str(error)
     return ""
@@ -70,11 +69,12 @@ async def test_slots_move_to_a_new_primary_and_a_killed_primary_is_replaced(
         new = await running.add_primary()
         assert len(running.primaries()) == 4 and new.view().slots == frozenset()
         source = running.node_of(0)
-        slots_of = {key: running.slot_of(key) for key in map(str, range(1000))}
-        own = source.view().slots
-        slots_of = {key: slot for key, slot in slots_of.items() if slot in own}
-        for key in slots_of:
-            source.command("SET", key, key)
+        with source.connect() as asked:
+            slots_of = {key: cast(int, asked.command("CLUSTER", "KEYSLOT", key)) for key in map(str, range(1000))}
+            own = source.view().slots
+            slots_of = {key: slot for key, slot in slots_of.items() if slot in own}
+            for key in slots_of:
+                asked.command("SET", key, key)
         *going, staying = sorted(set(slots_of.values()))
         moved = await running.reshard(going, source, new)
         await running.wait_ok()
