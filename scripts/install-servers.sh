@@ -4,7 +4,14 @@ set -eu
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 
-need redis-server redis-server
+need redis-server redis-server # Sentinels and Clusters too are this program
+need redis-cli redis-tools
+need openssl openssl
+if [ "$(uname -s)" = Linux ]; then # partitions between network namespaces; these stand in /sbin, which may not be on the PATH
+    PATH="$PATH:/usr/sbin:/sbin"
+    need ip iproute2
+    need nft nftables
+fi
 need faketime faketime
 need chromium chromium
 command -v dpkg >/dev/null && { dpkg -s fonts-noto-cjk >/dev/null 2>&1 || missing="$missing fonts-noto-cjk"; } # the pages in Chinese

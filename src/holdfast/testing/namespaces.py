@@ -106,8 +106,7 @@ class NetworkNamespaces:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._probes = Probes()
         self._cuts: set[tuple[str, str]] = set()
-        self._remove = weakref.finalize(self, _remove, [self._switch, *(h.namespace for h in self.hosts.values())])
-        self._remove.detach()
+        self._remove: Callable[[], object] = lambda: None
 
     # --- life ---
 
