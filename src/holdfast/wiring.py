@@ -119,6 +119,7 @@ async def _open_redis(url: str, settings: StoreSettings) -> Backend:
     from holdfast.backends.redis import open_redis
 
     plain, own = _redis_options(url)
+    own["keep"] = max(1, settings.tail)
     return await open_redis(plain, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings), **own)
 
 
@@ -133,16 +134,16 @@ def _redis_options(url: str) -> tuple[str, dict[str, Any]]:
         try:
             if name == "prefix":
                 own[name] = value
-            elif name in ("connections", "max_waiting"):
+            elif name in ("connections", "max_waiting", "page_messages"):
                 own[name] = int(value)
-            elif name == "allow_eviction":
+            elif name in ("allow_eviction", "pack"):
                 own[name] = {"yes": True, "no": False}[value]
             elif name in ("db", "client_name", "protocol"):
                 theirs.append((name, value))
             else:
                 raise ConfigError(
                     f"unknown option {name!r} in the store's URL; it takes "
-                    "prefix, connections, max_waiting, allow_eviction, db, client_name, protocol"
+                    "prefix, connections, max_waiting, allow_eviction, pack, page_messages, db, client_name, protocol"
                 )
         except (ValueError, KeyError) as error:
             if isinstance(error, ConfigError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from functools import partial
+from sys import maxsize
+from typing import Any, Final
 
 from holdfast.backends.contract import Watch
 from holdfast.backends.records import (
@@ -23,6 +26,7 @@ from holdfast.backends.records import (
     Mismatch,
     OutcomeLimits,
     Overdue,
+    Packed,
     Queued,
     Record,
     Rejected,
@@ -40,6 +44,7 @@ from holdfast.backends.redis import health, listings
 from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
 from holdfast.backends.redis.library import function
 from holdfast.backends.redis.node import Node
+from holdfast.backends.redis.packer import Packer
 from holdfast.backends.redis.packing import (
     CommitPacker,
     Meta,
@@ -48,12 +53,14 @@ from holdfast.backends.redis.packing import (
     milliseconds,
     pack_begin,
     pack_step,
+    put_older,
     read_committed,
     read_granted,
     read_record,
     read_stored,
     short,
 )
+from holdfast.backends.redis.pages import PageLimits, read_pages
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.users import UserIndex
 from holdfast.backends.redis.wire import Arg
@@ -63,13 +70,27 @@ _BEGIN, _COMMIT, _LOAD = function("b"), function("c"), function("l")
 _RECORD, _RENEW, _RELEASE = function("r"), function("n"), function("x")
 _RESOLVE, _DELETE, _READ_LOG = function("v"), function("d"), function("g")
 
+_IN_A_THREAD: Final = 32 * 1024
+"""Pages of more bytes than this, all together, are decompressed in a thread."""
+_REMEMBERED: Final = 4096
+"""Of so many sessions it is remembered that they have pages, which saves reading their log a first question."""
+
 
 class RedisBackend:
     """Sessions in a Redis server; made by `holdfast.backends.redis.open_redis`."""
 
     name = "redis"
 
-    def __init__(self, node: Node, keys: Keys, subscriber: Subscriber, limits: OutcomeLimits) -> None:
+    def __init__(
+        self,
+        node: Node,
+        keys: Keys,
+        subscriber: Subscriber,
+        limits: OutcomeLimits,
+        pages: PageLimits | None = None,
+        *,
+        packs: bool = True,
+    ) -> None:
         self._node = node
         self._keys = keys
         self._key = keys.session
@@ -77,6 +98,10 @@ class RedisBackend:
         self._packer = CommitPacker(limits)
         self._subscriber = subscriber
         self._users = UserIndex(node, keys)
+        limits_of_pages = pages or PageLimits()
+        self.packer = Packer(node, keys, limits_of_pages)
+        self._packs_from = limits_of_pages.keep + limits_of_pages.step - 1 if packs else maxsize
+        self._paged: set[SessionKey] = set()
 
     # --- sessions ---
 
@@ -95,9 +120,12 @@ class RedisBackend:
             return None
         if reply.__class__ is bytes:
             return Unchanged(int.from_bytes(reply[1:9], "little"))
-        return read_record(reply[0], reply[1], subject_of(key))
+        record = read_record(reply[0], reply[1], subject_of(key))
+        if len(reply) > 2:
+            put_older(record, reply[2], tail, subject_of(key))
+        return record
 
-    async def _load_cold(self, key: SessionKey, name: str, tail: int) -> Record | None:
+    async def _load_cold(self, key: SessionKey, name: str, tail: int) -> Record | Unchanged | None:
         log = self._keys.sibling(key, "l")
         first = -tail if tail else 1
         time, fields, length, entries = await self._node.read_atomic(
@@ -105,7 +133,11 @@ class RedisBackend:
             (("TIME",), ("HGETALL", name), ("LLEN", log), ("LRANGE", log, first, -1 if tail else 0)),
         )
         meta = self._head(key, fields[fields.index(b"m") + 1] if b"m" in fields[::2] else None, time, fields, length)
-        return None if meta is None else read_record(fields, entries, subject_of(key), meta)
+        if meta is None:
+            return None
+        if tail > length and meta.paged:
+            return await self._load(key, name, tail, b"")
+        return read_record(fields, entries, subject_of(key), meta)
 
     def _head(self, key: SessionKey, data: bytes | None, time: list[bytes], rest: object, length: int) -> Meta | None:
         """The head of a visible session; None where there is none; an error where half of it is there."""
@@ -117,8 +149,8 @@ class RedisBackend:
         meta = Meta(data, subject)
         if not meta.visible(milliseconds(time)):
             return None
-        if meta.total != length:
-            raise damaged(subject, f"{length} log entries where there should be {meta.total}")
+        if meta.total - meta.paged != length:
+            raise damaged(subject, f"{length} log entries where there should be {meta.total - meta.paged}")
         return meta
 
     async def commit(self, key: SessionKey, delta: Delta) -> CommitReply:
@@ -134,10 +166,12 @@ class RedisBackend:
             raise InvalidInput(f"{subject_of(key)}: a field's name is not valid text") from None
         if reply.__class__ is bytes and reply[0] == 67:  # "C"
             committed, unindexed = read_committed(reply, delta.commit_id)
+            if committed.start + len(delta.appends) >= self._packs_from:
+                self.packer.grown(key, committed.start, len(delta.appends) + (delta.fence > 0))
             if unindexed:
                 await self._users.renew(key, committed.incarnation)
             return committed
-        return _refused_commit(reply)
+        return _refused_commit(reply, key)
 
     async def delete(self, key: SessionKey) -> bool:
         there, user, indexed = await self._node.write(key, (_DELETE, 1, self._key(key)))
@@ -146,6 +180,8 @@ class RedisBackend:
         return bool(there)
 
     async def read_log(self, key: SessionKey, *, start: int, count: int) -> LogPage | None:
+        if key in self._paged:
+            return await self._read_pages(key, start, count)
         name, log = self._key(key), self._keys.sibling(key, "l")
         first, last = (start, start + count - 1) if count > 0 else (1, 0)
         commands: tuple[tuple[Arg, ...], ...] = (
@@ -157,10 +193,29 @@ class RedisBackend:
         try:
             time, data, length, entries = await self._node.read_atomic(key, commands, large=True)
         except StoreFull:
-            reply = await self._node.read(key, (_READ_LOG, 1, name, start, count), large=True)
-            return None if reply is None else LogPage(reply[1], start, reply[0])
+            return await self._read_pages(key, start, count)
         meta = self._head(key, data, time, None, length)
+        if meta is not None and meta.paged:
+            if len(self._paged) >= _REMEMBERED:
+                self._paged.clear()
+            self._paged.add(key)
+            return await self._read_pages(key, start, count)
         return None if meta is None else LogPage(entries, start, meta.total)
+
+    async def _read_pages(self, key: SessionKey, start: int, count: int) -> LogPage | None:
+        reply = await self._node.read(key, (_READ_LOG, 1, self._key(key), start, count), large=True)
+        if reply is None:
+            return None
+        total, entries, *pages = reply
+        if pages:
+            last = min(start + count, total - len(entries))
+            older = partial(read_pages, pages[0], start, last, subject_of(key))
+            size = sum(map(len, pages[0][1::2]))
+            entries = [*(await asyncio.to_thread(older) if size > _IN_A_THREAD else older()), *entries]
+        return LogPage(entries, start, total)
+
+    async def pack(self, key: SessionKey) -> Packed:
+        return await self.packer.pack(key)
 
     async def scan(self, tenant: str, *, cursor: str = "", limit: int = 100) -> Listing:
         return await listings.scan(self._node, self._keys, tenant, cursor, limit)
@@ -182,8 +237,8 @@ class RedisBackend:
             reply = await self._node.write(key, (_BEGIN, 1, self._key(key), data, request.entry))
         head: bytes = reply if reply.__class__ is bytes else reply[0]
         if head[0] == 71:  # "G"
-            return read_granted(reply, key)
-        return _not_granted(reply, head)
+            return read_granted(reply, key, request.tail)
+        return _not_granted(reply, head, key)
 
     async def record(
         self, key: SessionKey, turn_id: str, *, fence: int, name: str, value: bytes, lease_ms: int
@@ -207,7 +262,7 @@ class RedisBackend:
         reply = await self._node.write(key, (_RESOLVE, 1, self._key(key), data))
         if reply == b"J":
             return Rejected()
-        return Unresolvable() if reply == b"U" else read_stored(reply)
+        return Unresolvable() if reply == b"U" else read_stored(reply, subject_of(key))
 
     async def overdue(self, *, limit: int = 100) -> list[Overdue]:
         return await listings.overdue(self._node, self._keys, limit)
@@ -224,6 +279,7 @@ class RedisBackend:
         return await health.findings(self._node)
 
     async def close(self) -> None:
+        await self.packer.close()
         await self._subscriber.close()
         await self._node.close()
 
@@ -232,11 +288,11 @@ def _numbers(*numbers: int) -> bytes:
     return b"".join([number.to_bytes(8, "little") for number in numbers])
 
 
-def _refused_commit(reply: Any) -> CommitReply:
+def _refused_commit(reply: Any, key: SessionKey) -> CommitReply:
     if reply.__class__ is list:
         if reply[0] == b"X":
             return Conflict(tuple(name[1:].decode() for name in reply[1]) if len(reply) > 1 else ())
-        return Seen(read_stored(reply))
+        return Seen(read_stored(reply, subject_of(key)))
     return _COMMIT_REPLIES[reply]
 
 
@@ -248,10 +304,10 @@ _COMMIT_REPLIES: dict[bytes, CommitReply] = {
 }
 
 
-def _not_granted(reply: Any, head: bytes) -> BeginReply:
+def _not_granted(reply: Any, head: bytes, key: SessionKey) -> BeginReply:
     match head[:1]:
         case b"P":
-            return Replay(read_stored(reply))
+            return Replay(read_stored(reply, subject_of(key)))
         case b"R":
             return Running(int.from_bytes(head[1:9], "little"))
         case b"Q":

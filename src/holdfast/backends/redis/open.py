@@ -8,6 +8,7 @@ from holdfast.backends.redis.health import ensure_suitable
 from holdfast.backends.redis.keys import Keys
 from holdfast.backends.redis.lane import Address
 from holdfast.backends.redis.node import Node
+from holdfast.backends.redis.pages import PageLimits
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.errors import ConfigError
 
@@ -21,6 +22,9 @@ async def open_redis(
     connections: int = 1,
     max_waiting: int = 10_000,
     allow_eviction: bool = False,
+    pack: bool = True,
+    page_messages: int = 256,
+    keep: int = 32,
 ) -> RedisBackend:
     """Connects to a Redis server (7.0 or newer), checks it and loads the functions.
 
@@ -32,6 +36,9 @@ async def open_redis(
         connections: connections for small calls; one carries tens of thousands a second.
         max_waiting: how many calls may wait on a connection; more are refused with `StoreUnavailable`.
         allow_eviction: open a server that may evict keys, and so lose parts of sessions, all the same.
+        pack: compress older messages into pages, beside the turns.
+        page_messages: messages in a full page.
+        keep: so many of a session's newest messages are not packed; the tail that turns load, at least.
 
     Raises:
         StoreUnavailable: the server cannot be reached.
@@ -40,6 +47,8 @@ async def open_redis(
     """
     if connections < 1 or max_waiting < 1 or timeout <= 0:
         raise ConfigError("connections and max_waiting must be at least 1, timeout above 0 seconds")
+    if page_messages < 1 or keep < 1:
+        raise ConfigError("page_messages and keep must be at least 1")
     address = Address(url)
     keys = Keys(prefix)
     node = Node(address, timeout=timeout, connections=connections, max_waiting=max_waiting)
@@ -48,4 +57,5 @@ async def open_redis(
     except BaseException:
         await node.close()
         raise
-    return RedisBackend(node, keys, Subscriber(address, timeout), outcomes or OutcomeLimits())
+    pages = PageLimits(page_messages, keep)
+    return RedisBackend(node, keys, Subscriber(address, timeout), outcomes or OutcomeLimits(), pages, packs=pack)
