@@ -210,7 +210,7 @@ class RedisBackend:
         if pages:
             last = min(start + count, total) - len(entries)
             older = partial(read_pages, pages[0], start, last, subject_of(key))
-            size = sum(map(len, pages[0][1::2]))
+            size = sum(map(len, pages[0][1::3]))
             entries = [*(await asyncio.to_thread(older) if size > _IN_A_THREAD else older()), *entries]
         return LogPage(entries, start, total)
 

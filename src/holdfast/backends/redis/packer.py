@@ -1,14 +1,18 @@
 """Packing: messages that no turn loads any more go into pages, off the turn's path.
 
 The commit that brings a session over the next multiple of the step asks for it, so that of several nodes usually one does the
-work; where two do, one of them is told that it came too late. Whatever goes wrong is made good by the next packing.
+work; where two do, one of them is told that it came too late. A full page is packed at once, less than that when the session
+has been left alone for a while: one that is busy would have its last page written again and again. Whatever goes wrong is made
+good by the next packing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
+from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -18,13 +22,13 @@ from holdfast.backends.records import Packed, SessionKey
 from holdfast.backends.redis.keys import Keys, subject_of
 from holdfast.backends.redis.library import function
 from holdfast.backends.redis.node import Node
-from holdfast.backends.redis.pages import PAGE_BYTES, PageLimits, digest_of, make_page, mark_of, read_page
+from holdfast.backends.redis.pages import PAGE_BYTES, PageLimits, digest_of, make_page, mark_of, pieces_of, read_pages
 from holdfast.errors import HoldfastError
 
 _UNPACKED, _PACK = function("y"), function("z")
 _TOGETHER: Final = 2
 """So many sessions are packed at the same time."""
-_WAITING: Final = 1024
+_WAITING: Final = 8192
 """So many may wait for it; more are left to their next turns."""
 _IN_A_THREAD: Final = 12 * 1024
 """From so many bytes on a page is compressed in a thread."""
@@ -51,28 +55,41 @@ class Packer:
         self._node = node
         self._keys = keys
         self._limits = limits
-        self._waiting: dict[SessionKey, None] = {}
+        self._waiting: OrderedDict[SessionKey, float] = OrderedDict()
+        self._sooner = asyncio.Event()
         self._workers: set[asyncio.Task[None]] = set()
         self._closed = False
         self.counts = PackCounts()
 
     def grown(self, key: SessionKey, start: int, added: int) -> None:
         """After a commit that put ``added`` entries at position ``start``: packs soon if that passed the next step."""
-        keep, step = self._limits.keep, self._limits.step
-        if self._closed or (start - keep) // step == (start + added - keep) // step:
+        old, new = start - self._limits.keep, start + added - self._limits.keep
+        step, page = self._limits.step, self._limits.page
+        if self._closed or old // step == new // step:
             return
         if len(self._waiting) >= _WAITING:
             self.counts.left_out += 1
             return
-        self._waiting[key] = None
+        now = asyncio.get_running_loop().time()
+        whole = old // page != new // page
+        self._waiting[key] = now if whole else now + self._limits.idle
+        self._waiting.move_to_end(key, last=not whole)
+        if whole:
+            self._sooner.set()
         if len(self._workers) < _TOGETHER:
             worker = asyncio.create_task(self._work(), name="holdfast-redis-packing")
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
 
     async def _work(self) -> None:
+        now = asyncio.get_running_loop().time
         while self._waiting:
-            key = next(iter(self._waiting))
+            key, due = next(iter(self._waiting.items()))
+            if due > now():
+                self._sooner.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._sooner.wait(), due - now())
+                continue
             del self._waiting[key]
             try:
                 await self._pack(key, self._limits.step)
@@ -96,7 +113,7 @@ class Packer:
             if source is None:
                 break
             request, page, moved = await self._next_page(key, source)
-            reply = await self._node.write(key, (_PACK, 1, self._keys.session(key), request, page))
+            reply = await self._node.write(key, (_PACK, 1, self._keys.session(key), request, *pieces_of(page)))
             if reply == b"K":
                 too_late = 0
                 done = self._counted(done, moved)
@@ -107,11 +124,11 @@ class Packer:
 
     async def _next_page(self, key: SessionKey, source: Sequence[Any]) -> tuple[bytes, bytes, Packed]:
         """What the pack function takes: its packed argument and the page; and what that moves."""
-        head, old, entries = source
+        head, found, entries = source
         incarnation = head[:16]
         paged, first, mark = struct.unpack("<QQ8s", head[16:])
-        size, before = sum(map(len, entries)), len(old or b"")
-        make = partial(_page_of, self._limits.page, first, old, entries, subject_of(key))
+        size, before = sum(map(len, entries)), sum(len(piece or b"") for piece in found[1:])
+        make = partial(_page_of, self._limits.page, paged, first, found, entries, subject_of(key))
         page, total = await asyncio.to_thread(make) if size + before > _IN_A_THREAD else make()
         request = incarnation + struct.pack("<QQ8s", paged, first, mark)
         request += struct.pack("<II8s", len(entries), total, mark_of(page)) + digest_of(entries)
@@ -138,9 +155,9 @@ class Packer:
 
 
 def _page_of(
-    most: int, first: int, old: bytes | None, entries: Sequence[bytes], subject: str
+    most: int, paged: int, first: int, found: Sequence[Any], entries: Sequence[bytes], subject: str
 ) -> tuple[bytes, int]:
-    """The page that ``entries`` make, behind those of the page ``old`` if there is one."""
-    whole = [*read_page(old, first, subject), *entries] if old else list(entries)
+    """The page that ``entries`` make, behind those of the page ``found`` if there is one."""
+    whole = [*read_pages(found, first, paged, subject), *entries]
     size = sum(map(len, whole))
     return make_page(first, whole, full=len(whole) >= most or size >= PAGE_BYTES - size // len(whole))

@@ -1,6 +1,7 @@
 -- --- pages --------------------------------------------------------------------------------------------------------
 -- Log entries before position `paged` lie in a hash of their own, compressed by the clients (pages.py): "<position of its
--- first entry>" -> a page; "d" -> the directory, DIR for each page. The list holds what comes after them, one at least.
+-- first entry>" -> a page, of which the last bytes may lie in "<position>+"; "d" -> the directory, DIR for each page. The
+-- list holds what comes after them, one at least.
 
 local DIR, DIR_SIZE = '<I4I4c8', 16   -- first position, bytes uncompressed, mark (of the page's bytes)
 
@@ -14,7 +15,7 @@ local function directory(name)
   return d
 end
 
--- The pages that hold the entries from `first` to before `last`: position, page, position, page...
+-- The pages that hold the entries from `first` to before `last`: position, page, its last bytes or false, position...
 local function pages_of(h, base, rest, first, last)
   local name = base .. 'z' .. rest
   local d = directory(name)
@@ -29,13 +30,16 @@ local function pages_of(h, base, rest, first, last)
   for n = low, end_ do
     local start = start_of(n)
     if start >= last then break end
-    starts[#starts + 1], names[#names + 1] = start, page_name(start)
+    starts[#starts + 1] = start
+    names[#names + 1] = page_name(start)
+    names[#names + 1] = names[#names] .. '+'
   end
   for i = 1, #names, CHUNK do
     local values = redis.call('HMGET', name, unpack(names, i, math.min(i + CHUNK - 1, #names)))
-    for k, page in ipairs(values) do
-      if not page then corrupt('a page is missing') end
-      found[#found + 1], found[#found + 2] = starts[i + k - 1], page
+    for k = 1, #values, 2 do
+      if not values[k] then corrupt('a page is missing') end
+      local at = #found
+      found[at + 1], found[at + 2], found[at + 3] = starts[(i + k) / 2], values[k], values[k + 1]
     end
   end
   return found
@@ -53,13 +57,12 @@ local function unpacked(keys, args)
   if redis.call('LLEN', log) ~= held then corrupt('log') end
   local spare = held - math.max(keep, 1)
   if spare < math.max(least, 1) then return false end
-  local first, mark, page, size, room = h.paged, '\0\0\0\0\0\0\0\0', false, 0, full
+  local first, mark, page, size, room = h.paged, '\0\0\0\0\0\0\0\0', {}, 0, full
   if h.paged > 0 then
     local d = directory(name)
     local start, bytes, last_mark = struct.unpack(DIR, d, #d - DIR_SIZE + 1)
     if h.paged - start < full and bytes + #redis.call('LRANGE', log, 0, 0)[1] <= full_bytes then
-      page = redis.call('HGET', name, page_name(start))
-      if not page then corrupt('a page is missing') end
+      page = pages_of(h, base, rest, start, h.paged)
       first, mark, size, room = start, last_mark, bytes, full - (h.paged - start)
     end
   end
@@ -109,7 +112,13 @@ local function pack(keys, args)
 
   -- It fits: from here on it writes. What an evicted session left behind goes first.
   if paged == 0 then redis.call('UNLINK', name) end
-  redis.call('HSET', name, page_name(first), args[2], 'd', d .. struct.pack(DIR, first, bytes, new_mark))
+  local field, entry = page_name(first), struct.pack(DIR, first, bytes, new_mark)
+  if args[3] then
+    redis.call('HSET', name, field, args[2], field .. '+', args[3], 'd', d .. entry)
+  else
+    redis.call('HSET', name, field, args[2], 'd', d .. entry)
+    if first < paged then redis.call('HDEL', name, field .. '+') end
+  end
   if paged == 0 and h.phys ~= 0 then redis.call('PEXPIREAT', name, h.phys) end
   redis.call('LTRIM', log, count, -1)
   h.paged = paged + count
