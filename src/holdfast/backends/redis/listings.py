@@ -14,7 +14,7 @@ from holdfast.backends.redis.library import function
 from holdfast.backends.redis.node import LARGE_BATCH, Node
 from holdfast.backends.redis.packing import Meta, milliseconds
 from holdfast.backends.redis.wire import Arg
-from holdfast.errors import CorruptRecord, InvalidInput
+from holdfast.errors import UnreadableRecord, InvalidInput
 
 _OVERDUE: Final = function("o")
 _TIES: Final = 50
@@ -25,16 +25,16 @@ _CHUNK: Final = 1000
 
 async def _now_and_heads(
     node: Node, keys: Keys, sessions: Sequence[SessionKey]
-) -> tuple[int, list[Meta | CorruptRecord | None]]:
+) -> tuple[int, list[Meta | UnreadableRecord | None]]:
     commands: list[tuple[Arg, ...]] = [("TIME",), *(("HGET", keys.session(key), "m") for key in sessions)]
     time, *heads = await node.batch(commands)
     return milliseconds(time), [_head(data) for data in heads]
 
 
-def _head(data: bytes | None) -> Meta | CorruptRecord | None:
+def _head(data: bytes | None) -> Meta | UnreadableRecord | None:
     try:
         return None if data is None else Meta(data)
-    except CorruptRecord as error:
+    except UnreadableRecord as error:
         return error
 
 
@@ -81,9 +81,9 @@ async def scan(node: Node, keys: Keys, tenant: str, cursor: str, limit: int) -> 
     return Listing(ids, "" if done else f"{place.partition}:{place.score!r}:{place.member}")
 
 
-def _shown(head: Meta | CorruptRecord | None, now: int) -> bool:
-    """A damaged session is listed: whoever opens it gets the error, nobody takes it for gone."""
-    return head is not None and (isinstance(head, CorruptRecord) or head.visible(now))
+def _shown(head: Meta | UnreadableRecord | None, now: int) -> bool:
+    """A damaged session, or one of a newer release, is listed: whoever opens it gets the error, nobody takes it for gone."""
+    return head is not None and (isinstance(head, UnreadableRecord) or head.visible(now))
 
 
 async def _members(node: Node, keys: Keys, tenant: str, place: _Place, last: int, wanted: int) -> list[_Place]:
@@ -162,7 +162,7 @@ def _read_user_cursor(cursor: str) -> tuple[str, tuple[int, str] | None]:
 
 
 async def _forget_foreign(
-    node: Node, index: str, flat: list[bytes], heads: list[Meta | CorruptRecord | None], user: str
+    node: Node, index: str, flat: list[bytes], heads: list[Meta | UnreadableRecord | None], user: str
 ) -> None:
     """Drops entries of sessions that turned out to be another user's. Those without a session may be about to get one."""
     foreign = [

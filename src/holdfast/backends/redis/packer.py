@@ -54,7 +54,7 @@ class Packer:
     def __init__(self, node: Node, keys: Keys, limits: PageLimits) -> None:
         self._node = node
         self._keys = keys
-        self._limits = limits
+        self.limits = limits
         self._waiting: OrderedDict[SessionKey, float] = OrderedDict()
         self._sooner = asyncio.Event()
         self._workers: set[asyncio.Task[None]] = set()
@@ -63,8 +63,8 @@ class Packer:
 
     def grown(self, key: SessionKey, start: int, added: int) -> None:
         """After a commit that put ``added`` entries at position ``start``: packs soon if that passed the next step."""
-        old, new = start - self._limits.keep, start + added - self._limits.keep
-        step, page = self._limits.step, self._limits.page
+        old, new = start - self.limits.keep, start + added - self.limits.keep
+        step, page = self.limits.step, self.limits.page
         if self._closed or old // step == new // step:
             return
         if len(self._waiting) >= _WAITING:
@@ -72,7 +72,7 @@ class Packer:
             return
         now = asyncio.get_running_loop().time()
         whole = old // page != new // page
-        self._waiting[key] = now if whole else now + self._limits.idle
+        self._waiting[key] = now if whole else now + self.limits.idle
         self._waiting.move_to_end(key, last=not whole)
         if whole:
             self._sooner.set()
@@ -92,7 +92,7 @@ class Packer:
                 continue
             del self._waiting[key]
             try:
-                await self._pack(key, self._limits.step)
+                await self._pack(key, self.limits.step)
             except HoldfastError:
                 self.counts.failed += 1
 
@@ -101,10 +101,10 @@ class Packer:
 
         Raises `StoreError` where the server fails or the session is damaged; what was packed by then stays so.
         """
-        return await self._pack(key, max(1, self._limits.step // 4))
+        return await self._pack(key, max(1, self.limits.step // 4))
 
     async def _pack(self, key: SessionKey, least: int) -> Packed:
-        limits = self._limits
+        limits = self.limits
         ask = struct.pack("<4I", limits.keep, least, limits.page, PAGE_BYTES)
         done = Packed()
         too_late = 0
@@ -128,7 +128,7 @@ class Packer:
         incarnation = head[:16]
         paged, first, mark = struct.unpack("<QQ8s", head[16:])
         size, before = sum(map(len, entries)), sum(len(piece or b"") for piece in found[1:])
-        make = partial(_page_of, self._limits.page, paged, first, found, entries, subject_of(key))
+        make = partial(_page_of, self.limits.page, paged, first, found, entries, subject_of(key))
         page, total = await asyncio.to_thread(make) if size + before > _IN_A_THREAD else make()
         request = incarnation + struct.pack("<QQ8s", paged, first, mark)
         request += struct.pack("<II8s", len(entries), total, mark_of(page)) + digest_of(entries)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from struct import Struct, error, unpack_from
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -133,7 +133,7 @@ def read_page(page: bytes, first: int, subject: str) -> list[bytes]:
     ends = list(accumulate(unpack_from(f"<{count}I", body), initial=4 * count))
     if ends[-1] != size:
         raise damaged(subject, "a page")
-    return [body[at:end] for at, end in zip(ends, ends[1:], strict=False)]
+    return [body[at:end] for at, end in pairwise(ends)]
 
 
 def _decompressed(packed: bytes, size: int, subject: str) -> bytes:
@@ -150,7 +150,9 @@ def _decompressed(packed: bytes, size: int, subject: str) -> bytes:
 
 
 def read_pages(found: Sequence[Any], first: int, last: int, subject: str) -> list[bytes]:
-    """Entries ``first`` to ``last`` (not included) out of pages, as the functions give them: position, page, its last bytes or None...
+    """Entries ``first`` to ``last`` (not included) out of pages.
+
+    ``found`` is what the functions give: position, page, its last bytes or None, position...
 
     Raises:
         CorruptRecord: one is damaged, or they do not cover exactly what they should.

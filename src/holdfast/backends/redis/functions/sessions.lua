@@ -58,6 +58,7 @@ local function overdue(keys, args)
   local base, rest = siblings(key)
   local good, h = pcall(parse, redis.call('HGET', key, 'm'))
   local mine
+  if not good and type(h) == 'table' and string.find(h.err or '', 'HFFORMAT', 1, true) then return false end
   if good and not (h.expires ~= 0 and now >= h.expires and now >= h.hold) then
     if h.running == turn then
       with_turn(h, key)
