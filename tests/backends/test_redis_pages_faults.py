@@ -17,6 +17,7 @@ from holdfast.backends.redis import RedisBackend, library, open_redis
 from holdfast.errors import CorruptRecord, FutureFormat, StoreError
 from holdfast.testing.calls import KEY, begin, finish, got, granted, put, record_of, run_turn, scanned
 from holdfast.testing.servers import RedisServer
+from store_nodes import eventually
 
 
 @pytest.fixture
@@ -228,8 +229,7 @@ async def test_the_server_is_killed_in_the_midst_of_packing() -> None:
                 assert (page.entries if page else []) == said(0, totals[key])
                 await put(backend, key=key, appends=said(totals[key], 60))
             packing = [asyncio.create_task(backend.pack(key)) for key in keys]
-            while sum(backend.packer.counts.pages for _ in keys) < 10:
-                await asyncio.sleep(0)
+            await eventually(lambda counts=backend.packer.counts: counts.pages >= 10)  # type: ignore[misc]  # bound now
             await server.kill()
             results = await asyncio.gather(*packing, return_exceptions=True)
             assert all(isinstance(result, StoreError | Packed) for result in results)

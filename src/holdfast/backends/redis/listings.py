@@ -14,7 +14,7 @@ from holdfast.backends.redis.library import function
 from holdfast.backends.redis.node import LARGE_BATCH, Node
 from holdfast.backends.redis.packing import Meta, milliseconds
 from holdfast.backends.redis.wire import Arg
-from holdfast.errors import UnreadableRecord, InvalidInput
+from holdfast.errors import InvalidInput, UnreadableRecord
 
 _OVERDUE: Final = function("o")
 _TIES: Final = 50

@@ -58,7 +58,8 @@ local function overdue(keys, args)
   local base, rest = siblings(key)
   local good, h = pcall(parse, redis.call('HGET', key, 'm'))
   local mine
-  if not good and type(h) == 'table' and string.find(h.err or '', 'HFFORMAT', 1, true) then return false end
+  -- A newer release wrote it, and knows what is pending there.
+  if not good and string.find(tostring(type(h) == 'table' and h.err or h), 'HFFORMAT', 1, true) then return false end
   if good and not (h.expires ~= 0 and now >= h.expires and now >= h.hold) then
     if h.running == turn then
       with_turn(h, key)
