@@ -125,6 +125,22 @@ async def test_pages_grow_until_they_are_full(server: RedisServer, backend: Redi
     assert places == {str(place) for place in range(0, len(entries) - 3, 8)}  # all but the last one are full
 
 
+async def test_a_page_that_grows_in_pieces_stays_one(server: RedisServer, backend: RedisBackend) -> None:
+    backend.packer.limits = backend.packer.limits._replace(page=60)
+    entries: list[bytes] = []
+    pieces = set()
+    for n in range(64):
+        entries.append(os.urandom(250 + 37 * n % 400))
+        await put(backend, appends=[entries[-1], b"x"])
+        entries.append(b"x")
+        await backend.pack(KEY)
+        names = server.command("HKEYS", PAGES)
+        assert isinstance(names, list)
+        pieces.add(sum(name.endswith("+") for name in names))
+        assert await log_of(backend) == entries
+    assert pieces == {0, 1, 2}  # a page has one piece at times, two at others
+
+
 async def test_large_entries_end_a_page_early(server: RedisServer, backend: RedisBackend) -> None:
     entries = [bytes([65 + n]) * size for n, size in enumerate([10, 70_000, 10, 60_000, 10_000, 10, 0, 0, 200_000, 5])]
     entries += [os.urandom(5000), *said(0, 9)]
@@ -165,6 +181,7 @@ async def test_a_packing_is_no_commit(server: RedisServer, backend: RedisBackend
     await put(backend, {"a": b"1"}, appends=said(0, 20), birth=Birth(ttl_ms=3_600_000))
     before = await record_of(backend, tail=2)
     place = server.command("PEXPIRETIME", SESSION)
+    assert place != -1
     assert (await backend.pack(KEY)).entries == 16
     assert await record_of(backend, tail=2) == before
     assert isinstance(await backend.load(KEY, tail=2, known=before.version), Unchanged)
@@ -290,6 +307,7 @@ async def test_what_an_evicted_session_left_behind_does_not_mix_in(server: Redis
     await put(backend, appends=said(0, 30))
     await backend.pack(KEY)
     server.command("DEL", SESSION, LOG)
-    await put(backend, appends=said(50, 30))
+    await put(backend, appends=said(50, 11))
     await backend.pack(KEY)
-    assert await log_of(backend) == said(50, 30)
+    assert await log_of(backend) == said(50, 11)
+    assert server.command("HLEN", PAGES) == 1 + 1
