@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -90,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         type=Path,
-        default=Path(os.environ.get("HOLDFAST_DATA", DATA)),
-        help="folder with the sets of real text (default: $HOLDFAST_DATA, or %(default)s)",
+        default=DATA,
+        help="folder with the sets of real text (default: $HOLDFAST_DATA, or beside the project; here %(default)s)",
     )
     parser.add_argument(
         "--dir", type=Path, help="folder for SQLite files, on the disk to be measured (default: temporary)"

@@ -8,14 +8,15 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
 import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-DATA: Final = Path(__file__).parents[2] / "shared" / "data"
-"""Where the sets lie unless told otherwise: beside the project, not in it."""
+DATA: Final = Path(os.environ.get("HOLDFAST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+"""Where the sets lie unless told otherwise: in ``$HOLDFAST_DATA``, or beside the project, not in it."""
 
 LANGUAGES: Final = ("English passages", "Chinese passages", "English short")
 
@@ -48,7 +49,7 @@ def conversations(data: Path, kind: str, turns: int) -> Iterator[list[tuple[str,
 def _path(data: Path, name: str) -> Path:
     path = data / name
     if not path.is_file():
-        raise DataMissing(f"{path} is not there; name the folder that holds {name} with --data, or in HOLDFAST_DATA")
+        raise DataMissing(f"{path} is not there; name the folder that {name} is in with --data or HOLDFAST_DATA")
     return path
 
 
