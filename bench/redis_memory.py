@@ -13,6 +13,7 @@ from bench.figures import Figure, at_most, figure
 from bench.setting import Setting
 from holdfast import Store, Turn, open_store
 from holdfast.backends.contract import Packs
+from holdfast.backends.redis.pages import PageLimits
 from holdfast.testing.servers import RedisServer
 
 TOPIC = "memory"
@@ -63,7 +64,7 @@ async def _of_kind(setting: Setting, server: RedisServer, kind: str) -> list[Fig
         setting.say(f"{kind}: pages of {page}")
         packed, seconds = await _packed(server, page, ids)
         took = f"packed in {seconds / messages * 1e6:.0f} us a message"
-        figures += _figures(kind, f"pages of {page}", packed, json, messages, 0.40 if page == 256 else None, took)
+        figures += _figures(kind, f"pages of {page}", packed, json, messages, 0.40 if page == PageLimits().page else None, took)
     return figures
 
 

@@ -67,7 +67,7 @@ async def test_bytes_on_the_wire_do_not_grow_with_the_history(tmp_path: Path) ->
 async def test_packing_makes_messages_smaller(tmp_path: Path) -> None:
     figures = {figure.name: figure.value for figure in await measured("memory", tmp_path)}
     for kind in ("English passages", "Chinese passages", "English short"):
-        sizes = [figures[f"{kind}, {how}: messages / their JSON"] for how in ("unpacked", "pages of 16", "pages of 64")]
+        sizes = [figures[f"{kind}, {how}: messages / their JSON"] for how in ("unpacked", "pages of 16", "pages of 32")]
         assert sizes == sorted(sizes, reverse=True)
 
 

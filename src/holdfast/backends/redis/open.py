@@ -23,7 +23,7 @@ async def open_redis(
     max_waiting: int = 10_000,
     allow_eviction: bool = False,
     pack: bool = True,
-    page_messages: int = 256,
+    page_messages: int = 128,
     keep: int = 32,
 ) -> RedisBackend:
     """Connects to a Redis server (7.0 or newer), checks it and loads the functions.

@@ -23,7 +23,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-PAGE_BYTES: Final = 64 * 1024
+PAGE_BYTES: Final = 32 * 1024
 """A page of several entries holds no more of them than this, uncompressed; a larger entry has a page of its own."""
 
 _FORMAT: Final = 1
@@ -49,7 +49,7 @@ class PageLimits(NamedTuple):
         step: so many messages beyond ``keep`` are worth a packing.
     """
 
-    page: int = 256
+    page: int = 128
     keep: int = 32
     idle: float = 10.0
 
