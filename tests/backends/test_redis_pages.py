@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from paged_sessions import LOG, PAGES, SESSION, log_of, of, said, send, source_of
@@ -27,7 +28,7 @@ from holdfast.backends.records import (
 )
 from holdfast.backends.redis import RedisBackend, open_redis
 from holdfast.backends.redis.pages import PAGE_BYTES
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, StoreTimeout
 from holdfast.sessions.settings import settings_from
 from holdfast.testing.calls import KEY, begin, ending, finish, got, granted, missing, put, record_of, run_turn
 from holdfast.testing.contract import BackendContract
@@ -312,3 +313,30 @@ async def test_what_an_evicted_session_left_behind_does_not_mix_in(server: Redis
     await backend.pack(KEY)
     assert await log_of(backend) == said(50, 11)
     assert server.command("HLEN", PAGES) == 1 + 1
+
+
+async def test_a_read_that_needs_two_calls_ends_by_one_deadline(server: RedisServer) -> None:
+    server.command("FLUSHALL")
+    backend = await open_redis(server.url, page_messages=8, keep=3, pack=False, timeout=0.4)
+    await put(backend, appends=said(0, 30))
+    await backend.pack(KEY)
+    once = backend._node.read_atomic
+
+    async def slow(*args: Any, **options: Any) -> Any:
+        reply = await once(*args, **options)
+        await asyncio.sleep(0.2)
+        server.freeze()
+        return reply
+
+    backend._node.read_atomic = slow  # type: ignore[method-assign]  # a server that is slow, and then gone
+    for call in (backend.read_log(KEY, start=0, count=9), backend.load(KEY, tail=20)):
+        began = asyncio.get_running_loop().time()
+        try:
+            with pytest.raises(StoreTimeout):
+                await call
+            took = asyncio.get_running_loop().time() - began
+        finally:
+            server.thaw()
+        assert took < 0.4 + 0.19  # less than the first call and a whole deadline
+        backend._paged.clear()
+    await backend.close()

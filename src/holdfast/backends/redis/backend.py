@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from sys import maxsize
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, TypeVar
 
 from holdfast.backends.contract import Watch
 from holdfast.backends.records import (
@@ -64,11 +66,13 @@ from holdfast.backends.redis.pages import PageLimits, read_pages
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.users import UserIndex
 from holdfast.backends.redis.wire import Arg
-from holdfast.errors import InvalidInput, StoreFull
+from holdfast.errors import InvalidInput, StoreFull, StoreTimeout
 
 _BEGIN, _COMMIT, _LOAD = function("b"), function("c"), function("l")
 _RECORD, _RENEW, _RELEASE = function("r"), function("n"), function("x")
 _RESOLVE, _DELETE, _READ_LOG = function("v"), function("d"), function("g")
+
+T = TypeVar("T")
 
 _IN_A_THREAD: Final = 32 * 1024
 """Pages of more bytes than this, all together, are decompressed in a thread."""
@@ -128,6 +132,7 @@ class RedisBackend:
     async def _load_cold(self, key: SessionKey, name: str, tail: int) -> Record | Unchanged | None:
         log = self._keys.sibling(key, "l")
         first = -tail if tail else 1
+        began = monotonic()
         time, fields, length, entries = await self._node.read_atomic(
             key,
             (("TIME",), ("HGETALL", name), ("LLEN", log), ("LRANGE", log, first, -1 if tail else 0)),
@@ -136,7 +141,7 @@ class RedisBackend:
         if meta is None:
             return None
         if tail > length and meta.paged:
-            return await self._load(key, name, tail, b"")
+            return await self._in_time(began, self._load(key, name, tail, b""))
         return read_record(fields, entries, subject_of(key), meta)
 
     def _head(self, key: SessionKey, data: bytes | None, time: list[bytes], rest: object, length: int) -> Meta | None:
@@ -184,6 +189,7 @@ class RedisBackend:
             return await self._read_pages(key, start, count)
         name, log = self._key(key), self._keys.sibling(key, "l")
         first, last = (start, start + count - 1) if count > 0 else (1, 0)
+        began = monotonic()
         commands: tuple[tuple[Arg, ...], ...] = (
             ("TIME",),
             ("HGET", name, "m"),
@@ -199,7 +205,7 @@ class RedisBackend:
             if len(self._paged) >= _REMEMBERED:
                 self._paged.clear()
             self._paged.add(key)
-            return await self._read_pages(key, start, count)
+            return await self._in_time(began, self._read_pages(key, start, count))
         return None if meta is None else LogPage(entries, start, meta.total)
 
     async def _read_pages(self, key: SessionKey, start: int, count: int) -> LogPage | None:
@@ -213,6 +219,18 @@ class RedisBackend:
             size = sum(map(len, pages[0][1::3]))
             entries = [*(await asyncio.to_thread(older) if size > _IN_A_THREAD else older()), *entries]
         return LogPage(entries, start, total)
+
+    async def _in_time(self, began: float, second: Coroutine[Any, Any, T]) -> T:
+        """A read's second call, by the deadline of its first."""
+        try:
+            async with asyncio.timeout(began + self._node.timeout - monotonic()):
+                return await second
+        except StoreTimeout:
+            raise
+        except TimeoutError:
+            raise StoreTimeout(
+                f"Redis at {self._node.where} did not answer by the deadline; this read is safe to repeat"
+            ) from None
 
     async def pack(self, key: SessionKey) -> Packed:
         return await self.packer.pack(key)
