@@ -45,4 +45,4 @@ async def source_of(backend: RedisBackend) -> Any:
 async def send(backend: RedisBackend, made: Any) -> Any:
     """What it ends with: the page that it made, sent to the server."""
     request, page, _ = made
-    return await backend._node.write(KEY, (function("z"), 1, SESSION, request, *pieces_of(page)))
+    return await backend._node.write(KEY, (function("q"), 1, SESSION, request, *pieces_of(page)))

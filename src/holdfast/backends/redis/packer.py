@@ -25,7 +25,7 @@ from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.pages import PAGE_BYTES, PageLimits, digest_of, make_page, mark_of, pieces_of, read_pages
 from holdfast.errors import HoldfastError
 
-_UNPACKED, _PACK = function("y"), function("z")
+_UNPACKED, _PACK = function("y"), function("q")
 _TOGETHER: Final = 2
 """So many sessions are packed at the same time."""
 _WAITING: Final = 8192
