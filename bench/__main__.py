@@ -13,7 +13,18 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
-from bench import absolute, history_cost, http_turn, json_baseline, redis_commit, redis_rate, sqlite_bare, wire
+from bench import (
+    absolute,
+    history_cost,
+    http_turn,
+    json_baseline,
+    redis_commit,
+    redis_memory,
+    redis_rate,
+    sqlite_bare,
+    wire,
+)
+from bench.dialogue import DATA, DataMissing
 from bench.figures import Figure
 from bench.report import markdown, print_tables, write_json
 from bench.setting import Setting
@@ -30,6 +41,7 @@ TOPICS: Final = {
     "json": Topic("Against the whole session as JSON (GET, SETEX, redis-py)", json_baseline.measure),
     "redis": Topic("What a commit costs Redis", redis_commit.measure),
     "rate": Topic("Commits a second, against redis-benchmark", redis_rate.measure),
+    "memory": Topic("What a message costs in Redis's memory, before and after packing", redis_memory.measure),
     "sqlite": Topic("SQLite (synchronous=FULL) against its own statements, bare", sqlite_bare.measure),
     "http": Topic("A turn over HTTP, with the extractive answer, beside a bare FastAPI echo", http_turn.measure),
     "absolute": Topic("Absolute figures, of this run on this machine only", absolute.measure),
@@ -48,7 +60,11 @@ def main() -> int:
         for name in options.names or TOPICS:
             place = Path(folder) / name
             place.mkdir()
-            figures += asyncio.run(TOPICS[name].measure(Setting(options.quick, place, say)))  # type: ignore[arg-type]
+            setting = Setting(options.quick, place, say, options.data)
+            try:
+                figures += asyncio.run(TOPICS[name].measure(setting))  # type: ignore[arg-type]
+            except DataMissing as error:
+                print(f"{name}: left out: {error}", file=sys.stderr)
     show(figures, as_markdown=options.markdown)
     if options.json is not None:
         write_json(figures, options.json)
@@ -70,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--quick", action="store_true", help="only see that all works: the times mean nothing")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=DATA,
+        help="folder with the sets of real text (default: $HOLDFAST_DATA, or beside the project; here %(default)s)",
+    )
     parser.add_argument(
         "--dir", type=Path, help="folder for SQLite files, on the disk to be measured (default: temporary)"
     )

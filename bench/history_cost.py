@@ -45,7 +45,11 @@ async def _sqlite(setting: Setting, cache_bytes: int, mode: str) -> list[Figure]
 
 
 async def _redis(setting: Setting, cache_bytes: int, mode: str) -> list[Figure]:
-    async with RedisServer() as server, open_store(server.url, ttl="2h", cache_bytes=cache_bytes) as store:
+    async with (
+        RedisServer() as server,
+        # a turn's own path: what packing costs beside it stands in the topic "memory"
+        open_store(f"{server.url}?pack=no", ttl="2h", cache_bytes=cache_bytes) as store,
+    ):
         trial = _Trial(setting, store, f"redis, {mode}")
         await trial.prepare()
         with ServerCounters(server.port) as counters:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from bench.dialogue import DATA
+
 T = TypeVar("T")
 
 
@@ -16,11 +18,13 @@ class Setting(NamedTuple):
         quick: only to see that everything works; its times mean nothing.
         folder: for files; on the disk whose durability is measured.
         say: shows what is going on.
+        data: the folder with the sets of real text.
     """
 
     quick: bool
     folder: Path
     say: Callable[[str], None]
+    data: Path = DATA
 
     def pick(self, full: T, quick: T) -> T:
         return quick if self.quick else full

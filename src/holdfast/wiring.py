@@ -120,7 +120,9 @@ def _sqlite_path(url: str) -> tuple[str, Any]:
 async def _open_redis(url: str, settings: StoreSettings) -> Backend:
     from holdfast.backends.redis import open_redis
 
-    return await open_redis(url, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings))
+    return await open_redis(
+        url, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings), keep=max(1, settings.tail)
+    )
 
 
 _REDIS: Final = (

@@ -18,7 +18,7 @@ Rules for all of them:
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from holdfast.backends.records import (
     BeginReply,
@@ -30,6 +30,7 @@ from holdfast.backends.records import (
     Listing,
     LogPage,
     Overdue,
+    Packed,
     Record,
     ResolveReply,
     SessionKey,
@@ -154,6 +155,17 @@ class Signals(Protocol):
 
     def watch(self, key: SessionKey) -> AbstractAsyncContextManager[Watch]:
         """Subscribes for the length of the context."""
+        ...
+
+
+@runtime_checkable
+class Packs(Protocol):
+    """What only some backends do: keep older log entries compressed, many together. Who reads sees no difference."""
+
+    async def pack(self, key: SessionKey) -> Packed:
+        """Packs all of a session's log that can be packed now, beside turns that run. It is no commit: version and expiry
+        stay. Nothing happens where there is no session, or nothing to pack.
+        """
         ...
 
 

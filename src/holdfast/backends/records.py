@@ -302,6 +302,14 @@ class Listing(msgspec.Struct):
     cursor: str
 
 
+class Packed(msgspec.Struct, frozen=True):
+    """What a packing moved into pages: so many log entries, their bytes, and by how many bytes the pages have grown."""
+
+    entries: int = 0
+    entry_bytes: int = 0
+    page_bytes: int = 0
+
+
 class Overdue(msgspec.Struct, frozen=True):
     """An accepted turn that nobody holds: its lease or its place has run out, or its runner let go of it."""
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from functools import partial
+from sys import maxsize
+from time import monotonic
+from typing import Any, Final, TypeVar
 
 from holdfast.backends.contract import Watch
 from holdfast.backends.measures import Measure
@@ -24,6 +29,7 @@ from holdfast.backends.records import (
     Mismatch,
     OutcomeLimits,
     Overdue,
+    Packed,
     Queued,
     Record,
     Rejected,
@@ -41,6 +47,7 @@ from holdfast.backends.redis import health, listings
 from holdfast.backends.redis.calls import Calls
 from holdfast.backends.redis.figures import client_measures_of, server_measures_of
 from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
+from holdfast.backends.redis.packer import Packer
 from holdfast.backends.redis.packing import (
     CommitPacker,
     Meta,
@@ -49,19 +56,28 @@ from holdfast.backends.redis.packing import (
     milliseconds,
     pack_begin,
     pack_step,
+    put_older,
     read_committed,
     read_granted,
     read_record,
     read_stored,
     short,
 )
+from holdfast.backends.redis.pages import PageLimits, read_pages
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.users import UserIndex
 from holdfast.backends.redis.wire import Arg
-from holdfast.errors import InvalidInput, StoreFull
+from holdfast.errors import InvalidInput, StoreFull, StoreTimeout
 
 _BEGIN, _COMMIT, _LOAD, _RECORD, _RENEW, _RELEASE, _RESOLVE, _DELETE, _READ_LOG = "bclrnxvdg"
 """The functions' names; see functions/sessions.lua."""
+
+T = TypeVar("T")
+
+_IN_A_THREAD: Final = 32 * 1024
+"""Pages of more bytes than this, all together, are decompressed in a thread."""
+_REMEMBERED: Final = 4096
+"""Of so many sessions it is remembered that they have pages, which saves reading their log a first question."""
 
 
 class RedisBackend:
@@ -69,7 +85,16 @@ class RedisBackend:
 
     name = "redis"
 
-    def __init__(self, calls: Calls, keys: Keys, subscriber: Subscriber, limits: OutcomeLimits) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        keys: Keys,
+        subscriber: Subscriber,
+        limits: OutcomeLimits,
+        pages: PageLimits | None = None,
+        *,
+        packs: bool = True,
+    ) -> None:
         self._calls = calls
         self._keys = keys
         self._key = keys.session
@@ -77,6 +102,10 @@ class RedisBackend:
         self._packer = CommitPacker(limits)
         self._subscriber = subscriber
         self._users = UserIndex(calls, keys)
+        limits_of_pages = pages or PageLimits()
+        self.packer = Packer(calls, keys, limits_of_pages)
+        self._packs_from = limits_of_pages.keep + limits_of_pages.step - 1 if packs else maxsize
+        self._paged: set[SessionKey] = set()
 
     # --- sessions ---
 
@@ -95,17 +124,25 @@ class RedisBackend:
             return None
         if reply.__class__ is bytes:
             return Unchanged(int.from_bytes(reply[1:9], "little"))
-        return read_record(reply[0], reply[1], subject_of(key))
+        record = read_record(reply[0], reply[1], subject_of(key))
+        if len(reply) > 2:
+            put_older(record, reply[2], tail, subject_of(key))
+        return record
 
-    async def _load_cold(self, key: SessionKey, name: str, tail: int) -> Record | None:
+    async def _load_cold(self, key: SessionKey, name: str, tail: int) -> Record | Unchanged | None:
         log = self._keys.sibling(key, "l")
         first = -tail if tail else 1
+        began = monotonic()
         time, fields, length, entries = await self._calls.read_atomic(
             name,
             (("TIME",), ("HGETALL", name), ("LLEN", log), ("LRANGE", log, first, -1 if tail else 0)),
         )
         meta = self._head(key, fields[fields.index(b"m") + 1] if b"m" in fields[::2] else None, time, fields, length)
-        return None if meta is None else read_record(fields, entries, subject_of(key), meta)
+        if meta is None:
+            return None
+        if tail > length and meta.paged:
+            return await self._in_time(began, self._load(key, name, tail, b""))
+        return read_record(fields, entries, subject_of(key), meta)
 
     def _head(self, key: SessionKey, data: bytes | None, time: list[bytes], rest: object, length: int) -> Meta | None:
         """The head of a visible session; None where there is none; an error where half of it is there."""
@@ -117,8 +154,8 @@ class RedisBackend:
         meta = Meta(data, subject)
         if not meta.visible(milliseconds(time)):
             return None
-        if meta.total != length:
-            raise damaged(subject, f"{length} log entries where there should be {meta.total}")
+        if meta.total - meta.paged != length:
+            raise damaged(subject, f"{length} log entries where there should be {meta.total - meta.paged}")
         return meta
 
     async def commit(self, key: SessionKey, delta: Delta) -> CommitReply:
@@ -134,10 +171,12 @@ class RedisBackend:
             raise InvalidInput(f"{subject_of(key)}: a field's name is not valid text") from None
         if reply.__class__ is bytes and reply[0] == 67:  # "C"
             committed, unindexed = read_committed(reply, delta.commit_id)
+            if committed.start + len(delta.appends) >= self._packs_from:
+                self.packer.grown(key, committed.start, len(delta.appends) + (delta.fence > 0))
             if unindexed:
                 await self._users.renew(key, committed.incarnation)
             return committed
-        return _refused_commit(reply)
+        return _refused_commit(reply, key)
 
     async def delete(self, key: SessionKey) -> bool:
         there, user, indexed = await self._calls.write(_DELETE, self._key(key))
@@ -146,8 +185,11 @@ class RedisBackend:
         return bool(there)
 
     async def read_log(self, key: SessionKey, *, start: int, count: int) -> LogPage | None:
+        if key in self._paged:
+            return await self._read_pages(key, start, count)
         name, log = self._key(key), self._keys.sibling(key, "l")
         first, last = (start, start + count - 1) if count > 0 else (1, 0)
+        began = monotonic()
         commands: tuple[tuple[Arg, ...], ...] = (
             ("TIME",),
             ("HGET", name, "m"),
@@ -157,10 +199,41 @@ class RedisBackend:
         try:
             time, data, length, entries = await self._calls.read_atomic(name, commands, large=True)
         except StoreFull:
-            reply = await self._calls.read(_READ_LOG, name, start, count, large=True)
-            return None if reply is None else LogPage(reply[1], start, reply[0])
+            return await self._read_pages(key, start, count)
         meta = self._head(key, data, time, None, length)
+        if meta is not None and meta.paged:
+            if len(self._paged) >= _REMEMBERED:
+                self._paged.clear()
+            self._paged.add(key)
+            return await self._in_time(began, self._read_pages(key, start, count))
         return None if meta is None else LogPage(entries, start, meta.total)
+
+    async def _read_pages(self, key: SessionKey, start: int, count: int) -> LogPage | None:
+        reply = await self._calls.read(_READ_LOG, self._key(key), start, count, large=True)
+        if reply is None:
+            return None
+        total, entries, *pages = reply
+        if pages:
+            last = min(start + count, total) - len(entries)
+            older = partial(read_pages, pages[0], start, last, subject_of(key))
+            size = sum(map(len, pages[0][1::3]))
+            entries = [*(await asyncio.to_thread(older) if size > _IN_A_THREAD else older()), *entries]
+        return LogPage(entries, start, total)
+
+    async def _in_time(self, began: float, second: Coroutine[Any, Any, T]) -> T:
+        """A read's second call, by the deadline of its first."""
+        try:
+            async with asyncio.timeout(began + self._calls.timeout - monotonic()):
+                return await second
+        except StoreTimeout:
+            raise
+        except TimeoutError:
+            raise StoreTimeout(
+                f"Redis at {self._calls.topology.where} did not answer by the deadline; this read is safe to repeat"
+            ) from None
+
+    async def pack(self, key: SessionKey) -> Packed:
+        return await self.packer.pack(key)
 
     async def scan(self, tenant: str, *, cursor: str = "", limit: int = 100) -> Listing:
         return await listings.scan(self._calls, self._keys, tenant, cursor, limit)
@@ -182,8 +255,8 @@ class RedisBackend:
             reply = await self._calls.write(_BEGIN, self._key(key), data, request.entry)
         head: bytes = reply if reply.__class__ is bytes else reply[0]
         if head[0] == 71:  # "G"
-            return read_granted(reply, key)
-        return _not_granted(reply, head)
+            return read_granted(reply, key, request.tail)
+        return _not_granted(reply, head, key)
 
     async def record(
         self, key: SessionKey, turn_id: str, *, fence: int, name: str, value: bytes, lease_ms: int
@@ -207,7 +280,7 @@ class RedisBackend:
         reply = await self._calls.write(_RESOLVE, self._key(key), data)
         if reply == b"J":
             return Rejected()
-        return Unresolvable() if reply == b"U" else read_stored(reply)
+        return Unresolvable() if reply == b"U" else read_stored(reply, subject_of(key))
 
     async def overdue(self, *, limit: int = 100) -> list[Overdue]:
         return await listings.overdue(self._calls, self._keys, limit)
@@ -234,11 +307,16 @@ class RedisBackend:
 
     def measures(self) -> list[Measure]:
         found: list[Measure] = []
+        packed = self.packer.counts
         for node in self._calls.topology.primaries():
-            found += client_measures_of(node.figures())
+            figures = node.figures()
+            if not found:  # packing is counted for the store, not for each server: it stands with the first
+                figures = figures._replace(pages_packed=packed.pages, pages_failed=packed.failed)
+            found += client_measures_of(figures)
         return found
 
     async def close(self) -> None:
+        await self.packer.close()
         await self._subscriber.close()
         await self._calls.close()
 
@@ -247,11 +325,11 @@ def _numbers(*numbers: int) -> bytes:
     return b"".join([number.to_bytes(8, "little") for number in numbers])
 
 
-def _refused_commit(reply: Any) -> CommitReply:
+def _refused_commit(reply: Any, key: SessionKey) -> CommitReply:
     if reply.__class__ is list:
         if reply[0] == b"X":
             return Conflict(tuple(name[1:].decode() for name in reply[1]) if len(reply) > 1 else ())
-        return Seen(read_stored(reply))
+        return Seen(read_stored(reply, subject_of(key)))
     return _COMMIT_REPLIES[reply]
 
 
@@ -263,10 +341,10 @@ _COMMIT_REPLIES: dict[bytes, CommitReply] = {
 }
 
 
-def _not_granted(reply: Any, head: bytes) -> BeginReply:
+def _not_granted(reply: Any, head: bytes, key: SessionKey) -> BeginReply:
     match head[:1]:
         case b"P":
-            return Replay(read_stored(reply))
+            return Replay(read_stored(reply, subject_of(key)))
         case b"R":
             return Running(int.from_bytes(head[1:9], "little"))
         case b"Q":

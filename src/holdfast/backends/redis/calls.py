@@ -44,7 +44,7 @@ class Calls:
         self._now = asyncio.get_running_loop().time
         self._only = topology.node("") if isinstance(topology, OneServer) else None
         self._quorum = quorum
-        letters = "bcrnxvlgdouwkp"
+        letters = "bcrnxvlgdouwkpyq"
         self._write = {letter: ("FCALL", library.function(letter), 1) for letter in letters}
         self._read = {letter: ("FCALL_RO", library.function(letter), 1) for letter in letters}
 

@@ -6,7 +6,7 @@ import hashlib
 from importlib.resources import files
 from typing import Final
 
-_PARTS: Final = ("head", "outcomes", "turns", "commit", "sessions")
+_PARTS: Final = ("head", "pages", "outcomes", "turns", "commit", "sessions")
 _FOLDER: Final = files(__package__).joinpath("functions")
 _SOURCE: Final = "\n".join(_FOLDER.joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
 

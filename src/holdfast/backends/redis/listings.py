@@ -13,7 +13,7 @@ from holdfast.backends.redis.calls import LARGE_BATCH, Calls
 from holdfast.backends.redis.keys import PARTITIONS, Keys, bytes_text, decoded
 from holdfast.backends.redis.packing import Meta, milliseconds
 from holdfast.backends.redis.wire import Arg
-from holdfast.errors import CorruptRecord, InvalidInput
+from holdfast.errors import InvalidInput, UnreadableRecord
 
 _OVERDUE: Final = "o"
 _TIES: Final = 50
@@ -24,17 +24,17 @@ _CHUNK: Final = 1000
 
 async def _now_and_heads(
     calls: Calls, keys: Keys, sessions: Sequence[SessionKey]
-) -> tuple[int, list[Meta | CorruptRecord | None]]:
+) -> tuple[int, list[Meta | UnreadableRecord | None]]:
     names = [keys.session(key) for key in sessions]
     commands: list[tuple[str, tuple[Arg, ...]]] = [("", ("TIME",)), *((name, ("HGET", name, "m")) for name in names)]
     time, *heads = await calls.batch(commands)
     return milliseconds(time), [_head(data) for data in heads]
 
 
-def _head(data: bytes | None) -> Meta | CorruptRecord | None:
+def _head(data: bytes | None) -> Meta | UnreadableRecord | None:
     try:
         return None if data is None else Meta(data)
-    except CorruptRecord as error:
+    except UnreadableRecord as error:
         return error
 
 
@@ -81,9 +81,9 @@ async def scan(calls: Calls, keys: Keys, tenant: str, cursor: str, limit: int) -
     return Listing(ids, "" if done else f"{place.partition}:{place.score!r}:{place.member}")
 
 
-def _shown(head: Meta | CorruptRecord | None, now: int) -> bool:
-    """A damaged session is listed: whoever opens it gets the error, nobody takes it for gone."""
-    return head is not None and (isinstance(head, CorruptRecord) or head.visible(now))
+def _shown(head: Meta | UnreadableRecord | None, now: int) -> bool:
+    """A damaged session, or one of a newer release, is listed: whoever opens it gets the error, nobody takes it for gone."""
+    return head is not None and (isinstance(head, UnreadableRecord) or head.visible(now))
 
 
 async def _members(calls: Calls, keys: Keys, tenant: str, place: _Place, last: int, wanted: int) -> list[_Place]:
@@ -163,7 +163,7 @@ def _read_user_cursor(cursor: str) -> tuple[str, tuple[int, str] | None]:
 
 
 async def _forget_foreign(
-    calls: Calls, index: str, flat: list[bytes], heads: list[Meta | CorruptRecord | None], user: str
+    calls: Calls, index: str, flat: list[bytes], heads: list[Meta | UnreadableRecord | None], user: str
 ) -> None:
     """Drops entries of sessions that turned out to be another user's. Those without a session may be about to get one."""
     foreign = [

@@ -17,6 +17,7 @@ from holdfast.backends.redis.keys import Keys
 from holdfast.backends.redis.library import SERVER
 from holdfast.backends.redis.mapping import AccessRefused
 from holdfast.backends.redis.node import Node
+from holdfast.backends.redis.pages import PageLimits
 from holdfast.backends.redis.sentinel import SentinelSet
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.topology import OneServer, Topology
@@ -35,6 +36,9 @@ class SettingsOptions(TypedDict, total=False):
     allow_eviction: bool
     durability: Durability
     replicas: int
+    pack: bool
+    page_messages: int
+    keep: int
 
 
 async def open_redis(
@@ -57,6 +61,8 @@ async def open_redis(
     settings = msgspec.structs.replace(target.settings, **options)
     if settings.connections < 1 or settings.max_waiting < 1 or timeout <= 0:
         raise ConfigError("connections and max_waiting must be at least 1, timeout above 0 seconds")
+    if settings.page_messages < 1 or settings.keep < 1:
+        raise ConfigError("page_messages and keep must be at least 1")
     keys = Keys(settings.prefix)
 
     def node_at(address: Address) -> Node:
@@ -75,7 +81,9 @@ async def open_redis(
             raise ConfigError(str(error)) from error
         raise
     calls = Calls(topology, SERVER, timeout=timeout, quorum=waits_for)
-    return RedisBackend(calls, keys, _subscriber(topology, timeout), outcomes or OutcomeLimits())
+    pages = PageLimits(settings.page_messages, settings.keep)
+    subscriber = _subscriber(topology, timeout)
+    return RedisBackend(calls, keys, subscriber, outcomes or OutcomeLimits(), pages, packs=settings.pack)
 
 
 async def _topology(target: Target, node_at: _MakeNode, timeout: float) -> Topology:

@@ -20,8 +20,10 @@ from holdfast.backends.records import (
     Version,
 )
 from holdfast.backends.redis.keys import bytes_text, subject_of, text_bytes
+from holdfast.backends.redis.pages import damaged as damaged
+from holdfast.backends.redis.pages import read_pages
 from holdfast.backends.redis.wire import Arg
-from holdfast.errors import CorruptRecord, FutureFormat, InvalidInput, LimitExceeded
+from holdfast.errors import FutureFormat, InvalidInput, LimitExceeded
 
 _NO_VERSION: Final = bytes(8)
 _NARROW: Final = 0xFFFFFFFF
@@ -46,6 +48,8 @@ _STORED = Struct("<BQ16sQ")
 _COUNTER = Struct("<Q").unpack_from
 _META = Struct("<IBB16s16s14QIB")
 _META_FORMAT: Final = 1
+_META_PAGED: Final = 2
+"""The head of a session with pages: how many entries are in them stands at its very end, in 8 bytes."""
 
 # What the Lua functions assume where a call brings no limits.
 _USUAL_AGE: Final = 24 * 3600 * 1000
@@ -216,10 +220,13 @@ def _counters(delta: Delta) -> tuple[bool, bytes]:
 class Meta:
     """What listings and loads need of a session's head."""
 
-    __slots__ = ("commit_id", "counter", "created", "expires", "hold", "incarnation", "total", "ttl", "used", "user")
+    __slots__ = (
+        *("commit_id", "counter", "created", "expires", "hold", "incarnation"),
+        *("paged", "total", "ttl", "used", "user"),
+    )
 
     def __init__(self, data: bytes, subject: str = "") -> None:
-        if len(data) > 5 and data[4] != _META_FORMAT:
+        if len(data) > 5 and data[4] not in (_META_FORMAT, _META_PAGED):
             raise FutureFormat(f"{subject}: written in a format that this release does not know; upgrade this node")
         try:
             head = _META.unpack_from(data)
@@ -239,6 +246,9 @@ class Meta:
         self.hold: int = head[10]
         self.used: int = head[11]
         self.total: int = head[16]
+        self.paged = int.from_bytes(data[-8:], "little") if data[4] == _META_PAGED else 0
+        if self.paged and self.paged >= self.total:
+            raise damaged(subject, "its head")
 
     def visible(self, now: int) -> bool:
         """Committed at least once, and not over at ``now``."""
@@ -248,13 +258,6 @@ class Meta:
 def milliseconds(time: list[bytes]) -> int:
     """The reply of TIME (seconds, microseconds) in milliseconds."""
     return int(time[0]) * 1000 + int(time[1]) // 1000
-
-
-def damaged(subject: str, what: str) -> CorruptRecord:
-    """The error for a record of which ``what`` is wrong."""
-    return CorruptRecord(
-        f"{subject}: the stored record is damaged ({what}); restore it from a backup, or delete it".removeprefix(": ")
-    )
 
 
 def read_record(fields: list[bytes], tail: list[bytes], subject: str, meta: Meta | None = None) -> Record:
@@ -286,18 +289,29 @@ def read_record(fields: list[bytes], tail: list[bytes], subject: str, meta: Meta
     )
 
 
-def read_granted(reply: Any, key: SessionKey) -> Granted:
-    """The reply of a granted begin: one packed string, or that with fields, tail, journal and input behind it."""
+def put_older(record: Record, pages: list[Any], wanted: int, subject: str) -> None:
+    """Completes a record's tail to ``wanted`` entries out of the pages that lie before it."""
+    last = record.total - len(record.tail)
+    record.tail = [*read_pages(pages, max(0, record.total - wanted), last, subject), *record.tail]
+
+
+def read_granted(reply: Any, key: SessionKey, wanted: int) -> Granted:
+    """The reply of a granted begin: one packed string, or that with fields, tail, journal, input and pages behind it.
+
+    ``wanted`` is the length of the tail that was asked for.
+    """
     if reply.__class__ is bytes:
         _, fence, attempt, incarnation, now, has, expires = _GRANT(reply)
         return Granted(fence, attempt, incarnation, now, None if has == 0 else Unchanged(expires), [])
-    head, fields, tail, steps, entry = reply
+    head, fields, tail, steps, entry, *pages = reply
     _, fence, attempt, incarnation, now, has, expires = _GRANT(head)
     record: Record | Unchanged | None = None
     if has == 1:
         record = Unchanged(expires)
     elif has == 2:
         record = read_record(fields, tail, subject_of(key))
+        if pages:
+            put_older(record, pages[0], wanted, subject_of(key))
     return Granted(fence, attempt, incarnation, now, record, _steps(steps or []), entry or b"")
 
 
@@ -323,8 +337,11 @@ def read_committed(reply: bytes, commit_id: bytes) -> tuple[Committed, bool]:
     return Committed(Version(counter, commit_id), incarnation, start, expires, now, notes & 1 == 1), notes >= 2
 
 
-def read_stored(reply: list[Any]) -> StoredOutcome:
-    """A stored outcome with its log entries."""
-    head, entries = reply
+def read_stored(reply: list[Any], subject: str) -> StoredOutcome:
+    """A stored outcome with its log entries, which may lie in pages by now."""
+    head, entries, *older = reply
     _, counter, commit_id, start = _STORED.unpack_from(head)
+    if older:
+        pages, count = older
+        entries = [*read_pages(pages, start, start + count - len(entries), subject), *entries]
     return StoredOutcome(head[_STORED.size :], Version(counter, commit_id), start, entries)

@@ -49,6 +49,9 @@ class Settings(msgspec.Struct, frozen=True):
         durability: when a write counts as done: ``memory`` (the primary has it), ``replicated`` (a majority of the data nodes
             has it), ``fsync`` (it is on the primary's disk).
         replicas: how many replicas ``replicated`` waits for; 0 makes a majority of the data nodes there are at start.
+        pack: compress older messages into pages, beside the turns.
+        page_messages: messages in a full page.
+        keep: so many of a session's newest messages are not packed: the tail that turns load, at least.
     """
 
     prefix: str = "hf"
@@ -57,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True):
     allow_eviction: bool = False
     durability: Durability = "memory"
     replicas: int = 0
+    pack: bool = True
+    page_messages: int = 128
+    keep: int = 32
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -209,6 +215,8 @@ class _Query:
             allow_eviction=self.switch("allow_eviction", usual.allow_eviction),
             durability=durability,  # type: ignore[arg-type]  # checked above
             replicas=self.number("replicas", usual.replicas, least=0),
+            pack=self.switch("pack", usual.pack),
+            page_messages=self.number("page_messages", usual.page_messages, least=1),
         )
 
     def all_known(self) -> None:

@@ -1,8 +1,8 @@
 -- --- commit -------------------------------------------------------------------------------------------------------
 
--- Appends to the log, or undoes it and fails: the length after the push is the integrity check.
-local function append(log, total, entry, args, till)
-  local push = total > 0 and 'RPUSHX' or 'RPUSH'
+-- Appends to the list that `held` entries are in, or undoes it and fails: the length after the push is the integrity check.
+local function append(log, held, entry, args, till)
+  local push = held > 0 and 'RPUSHX' or 'RPUSH'
   local n, len = till - 1, 0
   if entry ~= '' then
     n = n + 1
@@ -20,7 +20,7 @@ local function append(log, total, entry, args, till)
       if len == 0 then break end
     end
   end
-  if len ~= total + n then
+  if len ~= held + n then
     if len > 0 then redis.call('LTRIM', log, 0, -n - 1) end
     corrupt('log')
   end
@@ -116,13 +116,13 @@ local function commit(keys, args)
       return 'T'
     else
       local seen = outcome_of(h, base, rest, 't' .. turn, age, now)
-      if seen then return stored_reply(83, seen, base, rest) end
+      if seen then return stored_reply(83, h, seen, base, rest) end
       if h.running ~= turn then mine, mine_at = find_waiter(h, turn) end
     end
   else
     local cid = struct.pack('<I4c8I4', c1, c2, c3)
     local seen = h and outcome_of(h, base, rest, 'u' .. cid, age, now)
-    if seen then return stored_reply(83, seen, base, rest) end
+    if seen then return stored_reply(83, h, seen, base, rest) end
     if (not h or has(h.flags, MARKED)) and refused(base, rest, cid, age, now) then return 'F' end
   end
   if fresh and h and h.counter > 0 then return 'N' end
@@ -159,7 +159,7 @@ local function commit(keys, args)
   local start, added = h.total, 0
   local touch = fence == 0 and sets + dels + appends == 0 and #a < at
   if entry ~= '' or appends > 0 then
-    added = append(base .. 'l' .. rest, start, entry, args, 1 + appends)
+    added = append(base .. 'l' .. rest, start - h.paged, entry, args, 1 + appends)
     h.total = start + added
   end
   if ttl then h.ttl = ttl end

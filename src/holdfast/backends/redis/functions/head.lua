@@ -19,7 +19,7 @@ local CHUNK = 4000                -- unpack() of some 8000 values fails
 -- "t" the running turn's lease (TURN), "r" its input, "+<turn id>" a waiting turn's input behind INPUT, "=<name>" state.
 local META = '<I4BBI4c12I4c8I4I8I8I8I8I8I8I8I8I8I8I8I8I8I8I4Bc0I2c0I2c0I2'
 local FIXED = 161
-local FORMAT = 1
+local FORMAT, PAGED = 1, 2        -- a head with pages (pages.lua) has the number of entries in them at its very end
 local TURN = '<I8I8I8I4I4Bc0I2c0'  -- lease, place, due, order, attempt, token, handler
 local WAIT = '<I4I8I8I4BBc0I2c0'   -- a pending turn that is not running: order, place, due, attempt, steps, token, id
 local INPUT = '<Bc0I2c0'           -- fingerprint, handler; then the accepted log entry
@@ -64,15 +64,20 @@ local HEAD = {}
 local function parse(m)
   local len, version, flags, inc1, inc2, c1, c2, c3, counter, created, ttl, max_age, expires, hold, used, fence, turns,
     updates, dropped, total, phys, indexed, arrivals, asked, user, running, waiting, at = struct.unpack(META, m)
-  if version ~= FORMAT then error({err = 'HFFORMAT ' .. version}) end
+  if version ~= FORMAT and version ~= PAGED then error({err = 'HFFORMAT ' .. version}) end
   if len ~= #m then corrupt('meta') end
   local h = HEAD
   h.flags, h.inc1, h.inc2, h.c1, h.c2, h.c3, h.counter = flags, inc1, inc2, c1, c2, c3, counter
   h.created, h.ttl, h.max_age, h.expires, h.hold, h.used = created, ttl, max_age, expires, hold, used
   h.fence, h.turns, h.updates, h.dropped, h.total = fence, turns, updates, dropped, total
   h.phys, h.indexed, h.arrivals, h.asked, h.user, h.running = phys, indexed, arrivals, asked, user, running
-  h.waiting, h.list, h.new = waiting, nil, nil
-  h.queue = waiting > 0 and string.sub(m, at) or ''
+  h.waiting, h.list, h.new, h.paged = waiting, nil, nil, 0
+  if version == PAGED then
+    h.queue, h.paged = string.sub(m, at, -9), struct.unpack('<I8', m, len - 7)
+    if h.paged >= total then corrupt('meta') end
+  else
+    h.queue = waiting > 0 and string.sub(m, at) or ''
+  end
   return h
 end
 
@@ -97,9 +102,11 @@ local function packed(h)
     h.queue, h.waiting = table.concat(parts), #h.list
   end
   local asked, user, running, queue = h.asked, h.user, h.running, h.queue
-  local m = struct.pack(META, FIXED + #asked + #user + #running + #queue, FORMAT, h.flags, h.inc1, h.inc2, h.c1, h.c2,
+  local extra = h.paged > 0 and 8 or 0
+  local m = struct.pack(META, FIXED + #asked + #user + #running + #queue + extra, extra > 0 and PAGED or FORMAT, h.flags, h.inc1, h.inc2, h.c1, h.c2,
     h.c3, h.counter, h.created, h.ttl, h.max_age, h.expires, h.hold, h.used, h.fence, h.turns, h.updates, h.dropped,
     h.total, h.phys, h.indexed, h.arrivals, #asked, asked, #user, user, #running, running, h.waiting)
+  if extra > 0 then return m .. queue .. struct.pack('<I8', h.paged) end
   return queue == '' and m or m .. queue
 end
 
@@ -123,7 +130,7 @@ end
 local function born(inc1, inc2, user, ttl, max_age, indexed, marked, now)
   return {flags = marked and MARKED or 0, inc1 = inc1, inc2 = inc2, c1 = 0, c2 = '\0\0\0\0\0\0\0\0', c3 = 0,
     counter = 0, created = now, ttl = ttl, max_age = max_age, expires = slid(now, now, ttl, max_age), hold = 0,
-    used = now, fence = 0, turns = 0, updates = 0, dropped = 0, total = 0, phys = 0, indexed = indexed, arrivals = 0,
+    used = now, fence = 0, turns = 0, updates = 0, dropped = 0, total = 0, paged = 0, phys = 0, indexed = indexed, arrivals = 0,
     asked = '', user = user, running = '', waiting = 0, queue = '', new = true}
 end
 
@@ -234,6 +241,7 @@ end
 local function refresh(h, key, base, rest, now)
   expire(h, key)
   if h.total > 0 then expire(h, base .. 'l' .. rest) end
+  if h.paged > 0 then expire(h, base .. 'z' .. rest) end
   if h.turns + h.updates > 0 then expire(h, base .. 'o' .. rest) end
   if has(h.flags, STEPS) then expire(h, journal(base, rest, h.running)) end
   for _, w in ipairs(waiters(h)) do
@@ -265,10 +273,10 @@ end
 
 -- Ends a life with all that belongs to it; the fence counter stays.
 local function wipe(h, key, base, rest)
-  local doomed, waits = {base .. 'l' .. rest, base .. 'o' .. rest}, {}
+  local doomed, waits = {base .. 'l' .. rest, base .. 'o' .. rest, base .. 'z' .. rest}, {}
   if h.running ~= '' then
     waits[1] = member(rest, h.running)
-    if has(h.flags, STEPS) then doomed[3] = journal(base, rest, h.running) end
+    if has(h.flags, STEPS) then doomed[4] = journal(base, rest, h.running) end
   end
   for _, w in ipairs(waiters(h)) do
     waits[#waits + 1] = member(rest, w.id)

@@ -15,13 +15,17 @@ local function outcome_of(h, base, rest, op, age, now)
   return o
 end
 
-local function stored_reply(code, o, base, rest)
-  local entries = {}
-  if o.count > 0 then
-    entries = redis.call('LRANGE', base .. 'l' .. rest, o.start, o.start + o.count - 1)
-    if #entries ~= o.count then corrupt('log') end
+-- The outcome with its entries; where they lie in pages, those, and how many entries are meant.
+local function stored_reply(code, h, o, base, rest)
+  local entries, pages, last = {}, nil, o.start + o.count
+  if last > h.paged and o.count > 0 then
+    local first = math.max(o.start, h.paged)
+    entries = redis.call('LRANGE', base .. 'l' .. rest, first - h.paged, last - h.paged - 1)
+    if #entries ~= last - first then corrupt('log') end
   end
-  return {struct.pack('<BI8I4c8I4I8', code, o.counter, o.c1, o.c2, o.c3, o.start) .. o.bytes, entries}
+  if o.start < h.paged and o.count > 0 then pages = pages_of(h, base, rest, o.start, math.min(last, h.paged)) end
+  return {struct.pack('<BI8I4c8I4I8', code, o.counter, o.c1, o.c2, o.c3, o.start) .. o.bytes, entries, pages,
+    pages and o.count}
 end
 
 -- The names of the slots seen so far: a number as text is dear.

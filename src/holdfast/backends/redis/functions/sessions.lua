@@ -13,20 +13,25 @@ local function load(keys, args)
   return snapshot
 end
 
--- A page of the log, likewise for when MULTI is refused.
+-- A part of the log: of a session with pages, or for when MULTI is refused.
 local function read_log(keys, args)
   local key = keys[1]
   local base, rest = siblings(key)
   local h = head_of(key, base, rest, clock())
   if not h or h.counter == 0 then return false end
   local log, start, count = base .. 'l' .. rest, tonumber(args[1]), tonumber(args[2])
-  if redis.call('LLEN', log) ~= h.total then corrupt('log') end
-  return {h.total, count > 0 and redis.call('LRANGE', log, start, start + count - 1) or {}}
+  if redis.call('LLEN', log) ~= h.total - h.paged then corrupt('log') end
+  local entries, pages, last = {}, nil, math.min(start + count, h.total)
+  if last > start and last > h.paged then
+    entries = redis.call('LRANGE', log, math.max(start - h.paged, 0), last - h.paged - 1)
+  end
+  if last > start and start < h.paged then pages = pages_of(h, base, rest, start, math.min(last, h.paged)) end
+  return {h.total, entries, pages}
 end
 
 -- Half or damaged: whatever there is goes, and with it the journals whose turns are still named.
 local function delete_damaged(key, base, rest)
-  local doomed = {base .. 'l' .. rest, base .. 'o' .. rest}
+  local doomed = {base .. 'l' .. rest, base .. 'o' .. rest, base .. 'z' .. rest}
   for _, name in ipairs(redis.call('HKEYS', key)) do
     if string.byte(name) == 43 then doomed[#doomed + 1] = journal(base, rest, string.sub(name, 2)) end
   end
@@ -53,6 +58,8 @@ local function overdue(keys, args)
   local base, rest = siblings(key)
   local good, h = pcall(parse, redis.call('HGET', key, 'm'))
   local mine
+  -- A newer release wrote it, and knows what is pending there.
+  if not good and string.find(tostring(type(h) == 'table' and h.err or h), 'HFFORMAT', 1, true) then return false end
   if good and not (h.expires ~= 0 and now >= h.expires and now >= h.hold) then
     if h.running == turn then
       with_turn(h, key)
@@ -140,3 +147,5 @@ offer('u', index_user)
 offer('w', unindex_user, 'allow-oom')
 offer('k', note_indexed, 'allow-oom')
 offer('p', probe, 'allow-oom')
+offer('y', unpacked, 'no-writes')
+offer('q', pack, 'allow-oom')

@@ -30,7 +30,7 @@ local function granted(h, key, base, rest, rec, snapshot, takeover, now)
   end
   local entry = takeover and redis.call('HGET', key, 'r')
   if takeover and not entry then corrupt('an accepted input is missing') end
-  return {reply, snapshot[1] or false, snapshot[2] or false, journaled, entry}
+  return {reply, snapshot[1] or false, snapshot[2] or false, journaled, entry, snapshot[3]}
 end
 
 -- 0: nothing committed yet; 1: the caller's copy is current; 2: fields and tail, as they are before this call's writes.
@@ -38,9 +38,11 @@ end
 local function snapshot_of(h, key, base, rest, known, k1, k3, tail)
   if h.counter == 0 then return 0, {} end
   if known and k1 == h.c1 and k3 == h.c3 then return 1, {} end
-  local log = base .. 'l' .. rest
-  if redis.call('LLEN', log) ~= h.total then corrupt('log') end
-  return 2, {redis.call('HGETALL', key), tail > 0 and redis.call('LRANGE', log, -tail, -1) or {}}
+  local log, held = base .. 'l' .. rest, h.total - h.paged
+  if redis.call('LLEN', log) ~= held then corrupt('log') end
+  local older
+  if h.paged > 0 and tail > held then older = pages_of(h, base, rest, math.max(0, h.total - tail), h.paged) end
+  return 2, {redis.call('HGETALL', key), tail > 0 and redis.call('LRANGE', log, -tail, -1) or {}, older}
 end
 
 local function begin(keys, args)
@@ -78,7 +80,7 @@ local function begin(keys, args)
       local o = outcome_of(h, base, rest, 't' .. turn, age, now)
       if o then
         if asked ~= '' and o.fingerprint ~= asked then return 'M' end
-        return stored_reply(80, o, base, rest)
+        return stored_reply(80, h, o, base, rest)
       end
     end
   end
@@ -281,7 +283,7 @@ local function resolve(keys, args)
   local h = head_of(key, base, rest, now)
   if h then
     local o = outcome_of(h, base, rest, kind .. op, age, now)
-    if o then return stored_reply(80, o, base, rest) end
+    if o then return stored_reply(80, h, o, base, rest) end
   end
   if kind == 'u' and refused(base, rest, op, age, now) then return 'J' end
   if h and kind == 't' and h.fence <= fence and (h.running == op or find_waiter(h, op)) then
