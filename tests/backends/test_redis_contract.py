@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from lesser_servers import FUNCTIONS, READING_SCRIPTS, without
 
 from holdfast.backends.contract import Backend
-from holdfast.backends.records import OutcomeLimits
+from holdfast.backends.records import OutcomeLimits, Unchanged
 from holdfast.backends.redis import RedisBackend, open_redis
+from holdfast.testing.calls import KEY, put, record_of
 from holdfast.testing.contract import BackendContract
 from holdfast.testing.servers import RedisServer
 
@@ -32,3 +34,34 @@ class TestRedis(BackendContract):
 
     async def second(self, backend: Backend) -> Backend:
         return await open_redis(self.url, outcomes=self.outcomes)
+
+
+class TestRedisByScripts(TestRedis):
+    """The same by EVALSHA, on a server that has no functions, and in one class none of what Redis 7.0 brought."""
+
+    lacking: tuple[str, ...] = FUNCTIONS
+
+    @pytest.fixture(scope="class")
+    def server(self) -> Iterator[RedisServer]:
+        with without(*self.lacking) as server:
+            yield server
+
+    async def test_it_runs_by_scripts(self, backend: RedisBackend, server: RedisServer) -> None:
+        found = {finding.subject: finding for finding in await backend.check()}
+        assert "EVALSHA" in found["functions"].text
+        server.reset_stats()
+        await put(backend, {"a": b"1"})
+        version = (await record_of(backend)).version
+        assert isinstance(await backend.load(KEY, tail=1, known=version), Unchanged)
+        assert (
+            {"evalsha"}
+            <= {name for name in server.calls() if "eval" in name or "fcall" in name}
+            <= {self.reading, "evalsha"}
+        )
+
+    reading = "evalsha_ro"
+
+
+class TestRedisByScriptsAlone(TestRedisByScripts):
+    lacking = (*FUNCTIONS, *READING_SCRIPTS)
+    reading = "evalsha"

@@ -1,4 +1,4 @@
-"""The Redis backend: one server, 7.0 or newer. Every write is one function call; see the folder functions for what it does."""
+"""The Redis backend: one server, 6.2 or newer. Every write is one function call; see the folder functions for what it does."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ from holdfast.backends.records import (
     Version,
     WrongUserFound,
 )
-from holdfast.backends.redis import health, listings
+from holdfast.backends.redis import listings
+from holdfast.backends.redis.findings import findings
 from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
 from holdfast.backends.redis.library import function
 from holdfast.backends.redis.node import Node
@@ -221,7 +222,7 @@ class RedisBackend:
         return self._subscriber.watch(self._keys.sibling(key, "c"))
 
     async def check(self) -> list[Finding]:
-        return await health.findings(self._node)
+        return await findings(self._node)
 
     async def close(self) -> None:
         await self._subscriber.close()

@@ -10,11 +10,11 @@ from typing import Any, Final, cast
 from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from holdfast.backends.redis.mapping import error_for
+from holdfast.backends.redis.mapping import AccessRefused, error_for
 from holdfast.backends.redis.wire import Arg, ReplyError, Wire
 from holdfast.errors import ConfigError, StoreClosed, StoreUnavailable
 
@@ -162,7 +162,8 @@ class Lane:
         if connecting.cancelled():
             raise StoreClosed("this Redis store is closed")
         if (error := connecting.exception()) is not None:
-            raise StoreUnavailable(*error.args) from error
+            kind = AccessRefused if isinstance(error, AccessRefused) else StoreUnavailable
+            raise kind(*error.args) from error
 
     def _connected(self, task: asyncio.Task[Wire]) -> None:
         self._connecting = None
@@ -195,10 +196,13 @@ class Lane:
 
     def _unreached(self, error: BaseException) -> StoreUnavailable:
         if isinstance(error, AuthenticationError | ResponseError):
-            text = str(error)
+            text = str(error)  # redis-py cuts the code off
+            if isinstance(error, NoPermissionError) and not text.startswith("NOPERM"):
+                text = f"NOPERM {text}"
             if isinstance(error, AuthenticationError) and not text.startswith(("NOAUTH", "WRONGPASS")):
-                text = f"WRONGPASS {text}"
-            return StoreUnavailable(*error_for(text, write=False, where=self.where).args)
+                text = f"{'NOAUTH' if 'required' in text else 'WRONGPASS'} {text}"
+            refused = error_for(text, write=False, where=self.where)
+            return refused if isinstance(refused, AccessRefused) else StoreUnavailable(*refused.args)
         if isinstance(error, RedisTimeoutError | TimeoutError | socket.timeout):
             why = f"no answer within {self.timeout:g} s"
         else:

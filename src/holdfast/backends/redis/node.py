@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.backends.records import SessionKey
-from holdfast.backends.redis import library
+from holdfast.backends.redis.forms import FUNCTIONS, Form
 from holdfast.backends.redis.lane import Address, Lane
+from holdfast.backends.redis.loading import load
 from holdfast.backends.redis.mapping import error_for, lacks_functions
 from holdfast.backends.redis.wire import Arg, ReplyError
-from holdfast.errors import ServerUnsuitable
 
 LARGE_BATCH: Final = 256
 """How many commands of a listing are sent together."""
@@ -22,6 +22,8 @@ class Node:
 
     def __init__(self, address: Address, *, timeout: float, connections: int, max_waiting: int) -> None:
         self.where = address.where
+        self.address = address
+        self.form: Form = FUNCTIONS
         self.timeout = timeout
         self.lanes = [Lane(address, timeout=timeout, max_waiting=max_waiting) for _ in range(connections)]
         self.large = Lane(address, timeout=timeout, max_waiting=max_waiting)
@@ -34,25 +36,24 @@ class Node:
 
     async def write(self, key: SessionKey, call: Sequence[Arg]) -> Any:
         """A function that writes, as (name, 1, session key, arguments...)."""
-        reply = await (self._only or self.lane(key)).call(("FCALL", *call), write=True)
+        reply = await (self._only or self.lane(key)).call(self.form.write(call), write=True)
         if reply.__class__ is ReplyError:
-            return await self._again("FCALL", key, call, str(reply))
+            return await self._again(key, self.form.write(call), str(reply), write=True)
         return reply
 
     async def read(self, key: SessionKey, call: Sequence[Arg], *, large: bool = False) -> Any:
         """A function that only reads."""
         lane = self.large if large else self._only or self.lane(key)
-        reply = await lane.call(("FCALL_RO", *call), write=False)
+        reply = await lane.call(self.form.read(call), write=False)
         if reply.__class__ is ReplyError:
-            return await self._again("FCALL_RO", key, call, str(reply))
+            return await self._again(key, self.form.read(call), str(reply), write=False)
         return reply
 
-    async def _again(self, verb: str, key: SessionKey, call: Sequence[Arg], text: str) -> Any:
+    async def _again(self, key: SessionKey, command: Sequence[Arg], text: str, *, write: bool) -> Any:
         """After an error: once more if the server had lost the functions (nothing was applied then), else raises."""
-        write = verb == "FCALL"
         if lacks_functions(text):
             await self.load_functions()
-            reply = await self.lane(key).call((verb, *call), write=write)
+            reply = await self.lane(key).call(command, write=write)
             if reply.__class__ is not ReplyError:
                 return reply
             text = str(reply)
@@ -83,8 +84,8 @@ class Node:
 
     async def functions(self, calls: Sequence[Sequence[Arg]], *, write: bool) -> list[Any]:
         """Many independent function calls on the lane for large replies; loads the functions first if they are missing."""
-        verb = "FCALL" if write else "FCALL_RO"
-        commands = [(verb, *call) for call in calls]
+        said = self.form.write if write else self.form.read
+        commands = [said(call) for call in calls]
         reply = await self.large.call(commands[0], write=write)
         if reply.__class__ is ReplyError:
             if not lacks_functions(str(reply)):
@@ -97,10 +98,11 @@ class Node:
         """Puts our functions on the server. Callers at the same time share one attempt.
 
         Raises:
-            ServerUnsuitable: where the server has no functions, or others of the same names.
+            ServerUnsuitable: where the server has others of the same names.
+            StoreUnavailable: where this user may not, or the server is not reached.
         """
         if self._loading is None:
-            self._loading = asyncio.create_task(self._load(), name="holdfast-redis-functions")
+            self._loading = asyncio.create_task(load(self.large, self.form), name="holdfast-redis-functions")
             self._loading.add_done_callback(self._loaded)
         await asyncio.shield(self._loading)
 
@@ -108,17 +110,6 @@ class Node:
         self._loading = None
         if not task.cancelled():
             task.exception()
-
-    async def _load(self) -> None:
-        reply = await self.large.call(("FUNCTION", "LOAD", library.CODE), write=False)
-        if reply.__class__ is not ReplyError:
-            return
-        text = str(reply)
-        if "already exists" in text and library.LIBRARY in text:
-            return
-        if "already exists" in text or "unknown command" in text:
-            raise ServerUnsuitable(f"Redis at {self.where} did not take Holdfast's functions: {text[:200]}")
-        raise error_for(text, write=False, where=self.where)
 
     async def close(self) -> None:
         """Closes all lanes."""

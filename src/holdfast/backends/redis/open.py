@@ -7,7 +7,9 @@ from holdfast.backends.redis.backend import RedisBackend
 from holdfast.backends.redis.health import ensure_suitable
 from holdfast.backends.redis.keys import Keys
 from holdfast.backends.redis.lane import Address
+from holdfast.backends.redis.mapping import AccessRefused
 from holdfast.backends.redis.node import Node
+from holdfast.backends.redis.rights import user_of
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.errors import ConfigError
 
@@ -22,7 +24,7 @@ async def open_redis(
     max_waiting: int = 10_000,
     allow_eviction: bool = False,
 ) -> RedisBackend:
-    """Connects to a Redis server (7.0 or newer), checks it and loads the functions.
+    """Connects to a Redis server (6.2 or newer), checks it and loads the functions where they are missing.
 
     Args:
         url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, as redis-py reads it.
@@ -45,7 +47,9 @@ async def open_redis(
     node = Node(address, timeout=timeout, connections=connections, max_waiting=max_waiting)
     try:
         await ensure_suitable(node, keys.probe(), allow_eviction=allow_eviction)
-    except BaseException:
+    except BaseException as error:
         await node.close()
+        if isinstance(error, AccessRefused):  # an open store goes on: its password may be under rotation
+            raise ConfigError(f"{error} (user {user_of(address.connection(timeout))!r})") from error
         raise
     return RedisBackend(node, keys, Subscriber(address, timeout), outcomes or OutcomeLimits())
