@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from holdfast.backends.contract import Backend
@@ -13,6 +14,9 @@ from holdfast.backends.records import OutcomeLimits
 from holdfast.errors import ConfigError, UnknownScheme
 from holdfast.sessions.settings import StoreOptions, StoreSettings, settings_from
 from holdfast.turns.store import TurnStore
+
+if TYPE_CHECKING:
+    from holdfast.backends.redis.init_server import Initialised
 
 Opener = Callable[[str, StoreSettings], Awaitable[Backend]]
 
@@ -120,6 +124,18 @@ async def _open_redis(url: str, settings: StoreSettings) -> Backend:
 
     plain, own = _redis_options(url)
     return await open_redis(plain, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings), **own)
+
+
+def init_redis(url: str, user: str, password: str, *, create: bool, prefix: str = "", prune: str = "") -> Initialised:
+    """Loads the functions on a Redis server, with an administrator's URL; see `holdfast.backends.redis.init_server`."""
+    if url.partition(":")[0].lower() != "redis":
+        raise ConfigError(f"{shown_url(url)} is no Redis server; only those are set up beforehand")
+    from holdfast.backends.redis.init_server import NewUser, init_server
+    from holdfast.backends.redis.lane import Address
+
+    plain, own = _redis_options(url)
+    new = NewUser(user, password, create)
+    return asyncio.run(init_server(Address(plain), new, prefix=prefix or own.get("prefix", "hf"), prune=prune))
 
 
 def _redis_options(url: str) -> tuple[str, dict[str, Any]]:

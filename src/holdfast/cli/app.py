@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from holdfast import __version__
-from holdfast.cli import chat, checking, demo, exporting, importing, knowledge, serve, sessions
+from holdfast.cli import chat, checking, demo, exporting, importing, knowledge, serve, sessions, store_init
 from holdfast.cli.output import clean
 from holdfast.errors import ConfigError, HoldfastError
 
@@ -44,15 +44,11 @@ _sessions.command("show")(sessions.show)
 _sessions.command("rm")(sessions.rm)
 _sessions.command("export")(exporting.export)
 _sessions.command("import")(importing.import_)
-_store = typer.Typer(name="store", help="Check a store.", no_args_is_help=True)
+_store = typer.Typer(name="store", help="Check a store, or set one up.", no_args_is_help=True)
 _store.command("check")(checking.check)
+_store.command("init")(store_init.init)
 app.add_typer(_sessions)
 app.add_typer(_store)
-
-
-@_store.callback()
-def _store_root() -> None:
-    """Check a store."""  # a group, though it has one command so far
 
 
 def _version(wanted: bool) -> None:

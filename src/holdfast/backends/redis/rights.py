@@ -101,11 +101,11 @@ _TOO_MUCH: Final[tuple[tuple[Arg, ...], ...]] = (
 
 async def excess(lane: Lane) -> list[str]:
     """What this user may do though no node needs it: some commands, and keys outside the prefix. None of it is run."""
-    found = []
-    for command in _TOO_MUCH:
-        if "wrong number of arguments" in await _refusal(lane, (command,)):
-            found.append("other keys" if command[0] == "EXISTS" else str(command[0]))
-    return found
+    return [
+        "other keys" if command[0] == "EXISTS" else str(command[0])
+        for command in _TOO_MUCH
+        if "wrong number of arguments" in await _refusal(lane, (command,))
+    ]
 
 
 async def _refusal(lane: Lane, queued: Sequence[Sequence[Arg]]) -> str:
