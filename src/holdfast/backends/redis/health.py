@@ -6,9 +6,9 @@ import logging
 from typing import Any, Final
 
 from holdfast.backends.redis.loading import try_out
-from holdfast.backends.redis.mapping import INIT, RIGHTS, code_of, error_for, lacking
+from holdfast.backends.redis.mapping import RIGHTS, code_of, error_for
 from holdfast.backends.redis.node import Node
-from holdfast.backends.redis.rights import missing_right, user_of
+from holdfast.backends.redis.rights import missing_right, missing_right_of, user_of
 from holdfast.backends.redis.wire import Arg, ReplyError
 from holdfast.errors import ConfigError, ServerUnsuitable
 
@@ -54,14 +54,22 @@ async def ensure_suitable(node: Node, probe_key: str, *, allow_eviction: bool) -
             "Redis at %s: this user may not run INFO, so nobody has checked that the server evicts no sessions",
             node.where,
         )
+    if lacked := await missing_right(node.large, probe_key):
+        raise _lacks(node, lacked)
     tried = await try_out(node.large, probe_key)
-    lacked = [f"the command {name}" for name in tried.missing]
-    if not lacked and (text := await missing_right(node.large, tried.form, probe_key)):
-        lacked = [lacking(text)]
-    if lacked:
-        user = user_of(node.address.connection(node.timeout))
-        raise ConfigError(f"Redis at {node.where}: user {user!r} lacks a right, {', '.join(lacked)}: {INIT}")
+    if lacked := ", ".join(f"the command {name}" for name in tried.missing):
+        raise _lacks(node, lacked)
+    if lacked := await missing_right_of(tried.form, node.large, probe_key):
+        raise _lacks(node, lacked)
     node.form = tried.form
+
+
+def _lacks(node: Node, what: str) -> ConfigError:
+    user = user_of(node.address.connection(node.timeout))
+    return ConfigError(
+        f"Redis at {node.where}: user {user!r} lacks a right, {what}; `holdfast store init URL`, run with an administrator's "
+        "user, prints the rights that it needs"
+    )
 
 
 def _ensure_kind(where: str, facts: Info, *, allow_eviction: bool) -> None:

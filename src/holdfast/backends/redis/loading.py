@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from holdfast.backends.redis import library
 from holdfast.backends.redis.forms import FUNCTIONS, Form, Script
 from holdfast.backends.redis.lane import Lane
-from holdfast.backends.redis.mapping import INIT, AccessRefused, code_of, error_for, lacks_functions, unknown_command
+from holdfast.backends.redis.mapping import (
+    INIT,
+    AccessRefused,
+    code_of,
+    error_for,
+    lacking,
+    lacks_functions,
+    unknown_command,
+)
 from holdfast.backends.redis.wire import Arg, ReplyError
 from holdfast.errors import HoldfastError, ServerUnsuitable
+
+_CALLS: Final = ("the command fcall", "the command evalsha_ro")
 
 
 class Tried(NamedTuple):
@@ -94,7 +104,8 @@ async def _error(lane: Lane, command: Sequence[Arg]) -> str:
 
 
 def _without_functions(text: str) -> bool:
-    return unknown_command(text) or (code_of(text) == "NOPERM" and "command" in text)
+    """Is it the call itself that the server does not know or allow, not something inside the function?"""
+    return unknown_command(text) or (text.startswith("NOPERM") and lacking(text) in _CALLS)
 
 
 def _missing(reply: Any) -> tuple[str, ...]:

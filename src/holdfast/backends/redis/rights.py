@@ -6,8 +6,8 @@ Redis checks the commands inside a function against the user who calls it, so th
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
 
@@ -15,7 +15,7 @@ from holdfast.backends.redis.forms import Form
 from holdfast.backends.redis.keys import Keys
 from holdfast.backends.redis.lane import Lane
 from holdfast.backends.redis.library import INNER, function
-from holdfast.backends.redis.mapping import code_of
+from holdfast.backends.redis.mapping import code_of, lacking
 from holdfast.backends.redis.wire import Arg, ReplyError
 from holdfast.errors import ConfigError
 
@@ -77,14 +77,23 @@ def user_of(connection: AbstractConnection) -> str:
     return getattr(connection, "username", None) or "default"
 
 
-async def missing_right(lane: Lane, form: Form, probe_key: str) -> str:
-    """The refusal of the first command that the client sends and this user may not, or "".
+async def missing_right(lane: Lane, probe_key: str) -> str:
+    """What the client sends and this user may not, like "the command zrange"; or "". No command but PING is run."""
+    text = await _error(lane.read_atomic((("PING",),)))  # does a transaction itself go through?
+    if code_of(text) in ("NOPERM", "EXECABORT"):  # the latter where EXEC itself is refused
+        return lacking(text)
+    return await _refused(lane, _sent(probe_key))
 
-    The commands are queued in a transaction, where rights are checked, that can only fail: none is run.
-    """
-    reads = form.read((function("l"), 1, probe_key))
-    text = await _refusal(lane, (*_sent(probe_key), reads))
-    return text if code_of(text) == "NOPERM" else ""
+
+async def missing_right_of(form: Form, lane: Lane, probe_key: str) -> str:
+    """The same for the commands by which this form reads, and is loaded where every node has to."""
+    loads: tuple[Sequence[Arg], ...] = (("SCRIPT", "LOAD", ""),) if form.name == "scripts" else ()
+    return await _refused(lane, (form.read((function("l"), 1, probe_key)), *loads))
+
+
+async def _refused(lane: Lane, queued: Sequence[Sequence[Arg]]) -> str:
+    text = await _queued(lane, queued)
+    return lacking(text) if code_of(text) == "NOPERM" else ""
 
 
 _TOO_MUCH: Final[tuple[tuple[Arg, ...], ...]] = (
@@ -104,10 +113,15 @@ async def excess(lane: Lane) -> list[str]:
     return [
         "other keys" if command[0] == "EXISTS" else str(command[0])
         for command in _TOO_MUCH
-        if "wrong number of arguments" in await _refusal(lane, (command,))
+        if "wrong number of arguments" in await _queued(lane, (command,))
     ]
 
 
-async def _refusal(lane: Lane, queued: Sequence[Sequence[Arg]]) -> str:
-    reply = await lane.read_atomic((*queued, _REFUSED_IN_ANY_CASE))
+async def _queued(lane: Lane, queued: Sequence[Sequence[Arg]]) -> str:
+    """The first error of a transaction that can only fail: rights are checked as it is queued, and nothing of it is run."""
+    return await _error(lane.read_atomic((*queued, _REFUSED_IN_ANY_CASE)))
+
+
+async def _error(call: Awaitable[Any]) -> str:
+    reply = await call
     return str(reply) if isinstance(reply, ReplyError) else ""
