@@ -17,11 +17,11 @@ READING_SCRIPTS: Final = ("EVALSHA_RO",)
 
 
 @contextmanager
-def without(*commands: str) -> Iterator[RedisServer]:
+def without(*commands: str, **options: str) -> Iterator[RedisServer]:
     """A server whose ``commands`` are renamed away."""
     needs_redis_server()
     with tempfile.TemporaryDirectory(prefix="holdfast-redis-") as folder:
         file = Path(folder) / "renamed.conf"
         file.write_text("".join(f'rename-command {command} ""\n' for command in commands))
-        with RedisServer({"include": str(file)} if commands else {}) as server:
+        with RedisServer({**options, **({"include": str(file)} if commands else {})}) as server:
             yield server

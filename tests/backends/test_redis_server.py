@@ -188,29 +188,34 @@ async def test_a_key_of_another_type_is_corrupt(server: RedisServer, backend: Re
 
 async def test_a_full_server_refuses_writes_loses_nothing_and_still_deletes() -> None:
     async with RedisServer({"maxmemory": "16mb"}) as server:
-        backend = await open_redis(server.url)
-        kept: list[SessionKey] = []
-        grant = await granted(backend, "t1")
-        with pytest.raises(StoreFull, match="maxmemory"):
-            for n in range(1000):
-                key = SessionKey("acme", f"full-{n}")
-                await put(backend, {"a": b"x" * 50_000}, key, appends=[b"entry"])
-                kept.append(key)
-        with pytest.raises(StoreFull):
-            for n in range(1000):
-                await begin(backend, "t2", SessionKey("acme", f"new-{n}"), text=b"x" * 20_000)
-        record = await record_of(backend, kept[0])
-        assert record.fields["a"].value == b"x" * 50_000
-        assert isinstance(await backend.load(kept[0], tail=1, known=record.version), Unchanged)
-        assert await backend.read_log(kept[0], start=0, count=5) == LogPage([b"entry"], 0, 1)
-        assert await missing(backend, SessionKey("acme", "never"))
-        assert len(await scanned(backend)) == len(kept)
-        await backend.resolve(KEY, "t1", fence=grant.fence)
-        await backend.release(KEY, "t1", token=b"", withdraw=True)
-        for key in kept[:-1]:
-            assert await backend.delete(key)
-        await run_turn(backend, "t3")
-        await backend.close()
+        await fill_up(server)
+
+
+async def fill_up(server: RedisServer) -> None:
+    """Fills a server of 16 MB, and shows what still works then."""
+    backend = await open_redis(server.url)
+    kept: list[SessionKey] = []
+    grant = await granted(backend, "t1")
+    with pytest.raises(StoreFull, match="maxmemory"):
+        for n in range(1000):
+            key = SessionKey("acme", f"full-{n}")
+            await put(backend, {"a": b"x" * 50_000}, key, appends=[b"entry"])
+            kept.append(key)
+    with pytest.raises(StoreFull):
+        for n in range(1000):
+            await begin(backend, "t2", SessionKey("acme", f"new-{n}"), text=b"x" * 20_000)
+    record = await record_of(backend, kept[0])
+    assert record.fields["a"].value == b"x" * 50_000
+    assert isinstance(await backend.load(kept[0], tail=1, known=record.version), Unchanged)
+    assert await backend.read_log(kept[0], start=0, count=5) == LogPage([b"entry"], 0, 1)
+    assert await missing(backend, SessionKey("acme", "never"))
+    assert len(await scanned(backend)) == len(kept)
+    await backend.resolve(KEY, "t1", fence=grant.fence)
+    await backend.release(KEY, "t1", token=b"", withdraw=True)
+    for key in kept[:-1]:
+        assert await backend.delete(key)
+    await run_turn(backend, "t3")
+    await backend.close()
 
 
 async def test_a_server_that_may_evict_is_refused_unless_told_otherwise() -> None:
