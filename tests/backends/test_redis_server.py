@@ -21,7 +21,7 @@ from holdfast.backends.records import (
     Unchanged,
 )
 from holdfast.backends.redis import RedisBackend, library, open_redis
-from holdfast.backends.redis.keys import Keys
+from holdfast.backends.redis.keys import Keys, partition_of
 from holdfast.errors import ConfigError, CorruptRecord, FutureFormat, ServerUnsuitable, StoreFull, StoreUnavailable
 from holdfast.testing.calls import (
     KEY,
@@ -320,6 +320,22 @@ async def test_every_key_expires_with_its_session_and_never_before(server: Redis
         assert isinstance(until, int) and until >= touched.expires_ms, kind
     await put(backend, {"a": b"3"}, ttl_ms=0)
     assert {server.command("PEXPIRETIME", NAMES.sibling(KEY, kind)) for kind in "slo"} == {-1}
+
+
+async def test_an_index_lives_as_long_as_its_longest_member(server: RedisServer, backend: RedisBackend) -> None:
+    index, of_ann = NAMES.sessions(partition_of(KEY.tenant, KEY.id), KEY.tenant), NAMES.user(KEY.tenant, "ann")
+
+    async def left_after(ttl_ms: int) -> list[object]:
+        await put(backend, {"a": b"1"}, birth=Birth(user="ann", ttl_ms=ttl_ms), ttl_ms=ttl_ms)
+        return [server.command("PTTL", name) for name in (index, of_ann)]
+
+    def within(left: list[object], ttl_ms: int) -> bool:
+        return all(isinstance(one, int) and ttl_ms <= one <= 2 * ttl_ms + 1_200_000 for one in left)
+
+    assert within(await left_after(3_600_000), 3_600_000)
+    assert within(await left_after(36_000_000), 36_000_000)
+    assert within(await left_after(3_600_000), 36_000_000 - 60_000)
+    assert await left_after(0) == [-1, -1]
 
 
 async def test_delete_leaves_nothing_but_counters_and_indexes(server: RedisServer, backend: RedisBackend) -> None:
