@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 from urllib.parse import parse_qsl, quote, unquote
 
 from holdfast.backends.contract import Backend
@@ -14,6 +15,9 @@ from holdfast.backends.records import OutcomeLimits
 from holdfast.errors import ConfigError, UnknownScheme
 from holdfast.sessions.settings import StoreOptions, StoreSettings, settings_from
 from holdfast.turns.store import TurnStore
+
+if TYPE_CHECKING:
+    from holdfast.backends.redis.init_server import Initialised
 
 Opener = Callable[[str, StoreSettings], Awaitable[Backend]]
 
@@ -123,6 +127,17 @@ async def _open_redis(url: str, settings: StoreSettings) -> Backend:
     return await open_redis(
         url, timeout=settings.timeout_ms / 1000, outcomes=_outcomes(settings), keep=max(1, settings.tail)
     )
+
+
+def init_redis(
+    url: str, user: str, password: str, *, create: bool, prefix: str = "", prune: str = ""
+) -> list[Initialised]:
+    """Loads the functions on every Redis primary, with an administrator's URL; see `holdfast.backends.redis.init_server`."""
+    if url.partition(":")[0].lower() not in _REDIS:
+        raise ConfigError(f"{shown_url(url)} is no Redis server; only those are set up beforehand")
+    from holdfast.backends.redis.init_server import NewUser, init_servers
+
+    return asyncio.run(init_servers(url, NewUser(user, password, create), prefix=prefix, prune=prune))
 
 
 _REDIS: Final = (

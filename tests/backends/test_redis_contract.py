@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from lesser_servers import FUNCTIONS, READING_SCRIPTS, without
 
 from holdfast.backends.contract import Backend
-from holdfast.backends.records import OutcomeLimits
+from holdfast.backends.records import OutcomeLimits, Unchanged
 from holdfast.backends.redis import RedisBackend, open_redis
+from holdfast.testing.calls import KEY, put, record_of
 from holdfast.testing.contract import BackendContract
 from holdfast.testing.servers import RedisServer
 
@@ -32,3 +34,44 @@ class TestRedis(BackendContract):
 
     async def second(self, backend: Backend) -> Backend:
         return await open_redis(self.url, outcomes=self.outcomes)
+
+
+@pytest.fixture(scope="module")
+def server_without_functions() -> Iterator[RedisServer]:
+    with without(*FUNCTIONS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server_like_6_2() -> Iterator[RedisServer]:
+    with without(*FUNCTIONS, *READING_SCRIPTS) as server:
+        yield server
+
+
+class TestRedisByScripts(TestRedis):
+    """The same by EVALSHA, on a server that has no functions."""
+
+    reading = "evalsha_ro"
+
+    @pytest.fixture
+    def server(self, server_without_functions: RedisServer) -> RedisServer:
+        return server_without_functions
+
+    async def test_it_runs_by_scripts(self, backend: RedisBackend, server: RedisServer) -> None:
+        found = {finding.subject: finding for finding in await backend.check()}
+        assert "EVALSHA" in found["functions"].text
+        server.reset_stats()
+        await put(backend, {"a": b"1"})
+        version = (await record_of(backend)).version
+        assert isinstance(await backend.load(KEY, tail=1, known=version), Unchanged)
+        assert {name for name in server.calls() if name.startswith(("eval", "fcall"))} == {"evalsha", self.reading}
+
+
+class TestRedisByScriptsAlone(TestRedisByScripts):
+    """By EVALSHA alone, reads too, as on Redis 6.2."""
+
+    reading = "evalsha"
+
+    @pytest.fixture
+    def server(self, server_like_6_2: RedisServer) -> RedisServer:
+        return server_like_6_2

@@ -21,7 +21,7 @@ from holdfast.backends.records import (
     Unchanged,
 )
 from holdfast.backends.redis import RedisBackend, open_redis
-from holdfast.backends.redis.keys import Keys
+from holdfast.backends.redis.keys import Keys, partition_of
 from holdfast.backends.redis.library import SERVER
 from holdfast.errors import ConfigError, CorruptRecord, FutureFormat, ServerUnsuitable, StoreFull, StoreUnavailable
 from holdfast.testing.calls import (
@@ -189,29 +189,34 @@ async def test_a_key_of_another_type_is_corrupt(server: RedisServer, backend: Re
 
 async def test_a_full_server_refuses_writes_loses_nothing_and_still_deletes() -> None:
     async with RedisServer({"maxmemory": "16mb"}) as server:
-        backend = await open_redis(server.url)
-        kept: list[SessionKey] = []
-        grant = await granted(backend, "t1")
-        with pytest.raises(StoreFull, match="maxmemory"):
-            for n in range(1000):
-                key = SessionKey("acme", f"full-{n}")
-                await put(backend, {"a": b"x" * 50_000}, key, appends=[b"entry"])
-                kept.append(key)
-        with pytest.raises(StoreFull):
-            for n in range(1000):
-                await begin(backend, "t2", SessionKey("acme", f"new-{n}"), text=b"x" * 20_000)
-        record = await record_of(backend, kept[0])
-        assert record.fields["a"].value == b"x" * 50_000
-        assert isinstance(await backend.load(kept[0], tail=1, known=record.version), Unchanged)
-        assert await backend.read_log(kept[0], start=0, count=5) == LogPage([b"entry"], 0, 1)
-        assert await missing(backend, SessionKey("acme", "never"))
-        assert len(await scanned(backend)) == len(kept)
-        await backend.resolve(KEY, "t1", fence=grant.fence)
-        await backend.release(KEY, "t1", token=b"", withdraw=True)
-        for key in kept[:-1]:
-            assert await backend.delete(key)
-        await run_turn(backend, "t3")
-        await backend.close()
+        await fill_up(server)
+
+
+async def fill_up(server: RedisServer) -> None:
+    """Fills a server of 16 MB, and shows what still works then."""
+    backend = await open_redis(server.url)
+    kept: list[SessionKey] = []
+    grant = await granted(backend, "t1")
+    with pytest.raises(StoreFull, match="maxmemory"):
+        for n in range(1000):
+            key = SessionKey("acme", f"full-{n}")
+            await put(backend, {"a": b"x" * 50_000}, key, appends=[b"entry"])
+            kept.append(key)
+    with pytest.raises(StoreFull):
+        for n in range(1000):
+            await begin(backend, "t2", SessionKey("acme", f"new-{n}"), text=b"x" * 20_000)
+    record = await record_of(backend, kept[0])
+    assert record.fields["a"].value == b"x" * 50_000
+    assert isinstance(await backend.load(kept[0], tail=1, known=record.version), Unchanged)
+    assert await backend.read_log(kept[0], start=0, count=5) == LogPage([b"entry"], 0, 1)
+    assert await missing(backend, SessionKey("acme", "never"))
+    assert len(await scanned(backend)) == len(kept)
+    await backend.resolve(KEY, "t1", fence=grant.fence)
+    await backend.release(KEY, "t1", token=b"", withdraw=True)
+    for key in kept[:-1]:
+        assert await backend.delete(key)
+    await run_turn(backend, "t3")
+    await backend.close()
 
 
 async def test_a_server_that_may_evict_is_refused_unless_told_otherwise() -> None:
@@ -316,6 +321,22 @@ async def test_every_key_expires_with_its_session_and_never_before(server: Redis
         assert isinstance(until, int) and until >= touched.expires_ms, kind
     await put(backend, {"a": b"3"}, ttl_ms=0)
     assert {server.command("PEXPIRETIME", NAMES.sibling(KEY, kind)) for kind in "slo"} == {-1}
+
+
+async def test_an_index_lives_as_long_as_its_longest_member(server: RedisServer, backend: RedisBackend) -> None:
+    index, of_ann = NAMES.sessions(partition_of(KEY.tenant, KEY.id), KEY.tenant), NAMES.user(KEY.tenant, "ann")
+
+    async def left_after(ttl_ms: int) -> list[object]:
+        await put(backend, {"a": b"1"}, birth=Birth(user="ann", ttl_ms=ttl_ms), ttl_ms=ttl_ms)
+        return [server.command("PTTL", name) for name in (index, of_ann)]
+
+    def within(left: list[object], ttl_ms: int) -> bool:
+        return all(isinstance(one, int) and ttl_ms <= one <= 2 * ttl_ms + 1_200_000 for one in left)
+
+    assert within(await left_after(3_600_000), 3_600_000)
+    assert within(await left_after(36_000_000), 36_000_000)
+    assert within(await left_after(3_600_000), 36_000_000 - 60_000)
+    assert await left_after(0) == [-1, -1]
 
 
 async def test_delete_leaves_nothing_but_counters_and_indexes(server: RedisServer, backend: RedisBackend) -> None:

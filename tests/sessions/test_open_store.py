@@ -141,20 +141,20 @@ async def test_a_server_that_speaks_something_else_is_a_typed_error() -> None:
 
 
 async def test_an_old_server_is_refused_with_what_to_do() -> None:
-    """A stand-in that calls itself 6.2: what is refused is the version, before anything is written."""
+    """A stand-in that calls itself 6.0: what is refused is the version, before anything is written."""
 
     async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             for part in data.split(b"*")[1:]:
                 words = part.split(b"\r\n")[2::2]
                 if words[0].upper() == b"INFO":
-                    text = b"redis_version:6.2.14\r\nredis_mode:standalone\r\nmaxmemory_policy:noeviction\r\n"
+                    text = b"redis_version:6.0.20\r\nredis_mode:standalone\r\nmaxmemory_policy:noeviction\r\n"
                     writer.write(b"$%d\r\n%s\r\n" % (len(text), text))
                 elif words[0].upper() in (b"FUNCTION", b"FCALL", b"FCALL_RO"):
                     writer.write(b"-ERR unknown command '%s'\r\n" % words[0])
                 elif words[0].upper() == b"HELLO":
                     writer.write(
-                        b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n6.2.14\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:1\r\n"
+                        b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n6.0.20\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:1\r\n"
                         b"$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
                     )
                 else:
@@ -162,7 +162,7 @@ async def test_an_old_server_is_refused_with_what_to_do() -> None:
             await writer.drain()
 
     async with serving(old) as port:
-        with pytest.raises(ServerUnsuitable, match=r"6\.2.*7"):
+        with pytest.raises(ServerUnsuitable, match=r"6\.0.*6\.2"):
             await open_store(f"redis://127.0.0.1:{port}/0", timeout=1)
 
 

@@ -12,7 +12,19 @@ from typing import Annotated, Final
 import typer
 
 from holdfast import __version__
-from holdfast.cli import chat, checking, demo, exporting, importing, knowledge, moving_in, packing, serve, sessions
+from holdfast.cli import (
+    chat,
+    checking,
+    demo,
+    exporting,
+    importing,
+    knowledge,
+    moving_in,
+    packing,
+    serve,
+    sessions,
+    store_init,
+)
 from holdfast.cli.output import clean
 from holdfast.errors import ConfigError, HoldfastError
 
@@ -44,10 +56,11 @@ _sessions.command("show")(sessions.show)
 _sessions.command("rm")(sessions.rm)
 _sessions.command("export")(exporting.export)
 _sessions.command("import")(importing.import_)
-_store = typer.Typer(name="store", help="Check a store, pack it, or move into one.", no_args_is_help=True)
+_store = typer.Typer(name="store", help="Set up a store, check it, pack it, or move into it.", no_args_is_help=True)
 _store.command("check")(checking.check)
 _store.command("import")(moving_in.import_)
 _store.command("pack")(packing.pack)
+_store.command("init")(store_init.init)
 app.add_typer(_sessions)
 app.add_typer(_store)
 

@@ -248,7 +248,7 @@ class InMemorySessionStore(Store):
 
 
 class RedisSessionStore(Store):
-    """Sessions in a Redis server (7.0 or newer), for many processes and machines.
+    """Sessions in a Redis server (6.2 or newer), for many processes and machines.
 
     Args:
         redis_url: ``redis://user:password@host:6379/0``.

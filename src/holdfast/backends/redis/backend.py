@@ -46,6 +46,7 @@ from holdfast.backends.records import (
 from holdfast.backends.redis import health, listings
 from holdfast.backends.redis.calls import Calls
 from holdfast.backends.redis.figures import client_measures_of, server_measures_of
+from holdfast.backends.redis.findings import findings
 from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
 from holdfast.backends.redis.packer import Packer
 from holdfast.backends.redis.packing import (
@@ -296,7 +297,7 @@ class RedisBackend:
     async def check(self) -> list[Finding]:
         found: list[Finding] = []
         for node in self._calls.topology.primaries():
-            found += await health.findings(node, self._calls.library)
+            found += await findings(node)
         return found
 
     async def server_measures(self) -> list[Measure]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from holdfast.backends.redis.acks import Quorum
 from holdfast.backends.redis.keys import named
-from holdfast.backends.redis.library import Library
 from holdfast.backends.redis.mapping import error_for, lacks_functions
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.topology import OneServer, Topology, Way
@@ -25,7 +25,7 @@ LARGE_BATCH: Final = 256
 _DURABLE: Final = frozenset("bcrvdu")
 """Functions whose effect, or whose answer, has to survive a failover at ``replicated``. Leases and tidying need not."""
 
-_Send = Callable[[Node, bool], Awaitable[Any]]
+_Sender = Callable[[Node, bool], Awaitable[Any]]
 _ASKING: Final = ("ASKING",)
 
 
@@ -37,34 +37,36 @@ class Calls:
         quorum: which replicas have to have a write before it counts; None waits for none.
     """
 
-    def __init__(self, topology: Topology, library: Library, *, timeout: float, quorum: Quorum | None = None) -> None:
+    def __init__(self, topology: Topology, *, timeout: float, quorum: Quorum | None = None) -> None:
         self.topology = topology
-        self.library = library
         self.timeout = timeout
         self._now = asyncio.get_running_loop().time
         self._only = topology.node("") if isinstance(topology, OneServer) else None
         self._quorum = quorum
-        letters = "bcrnxvlgdouwkpyq"
-        self._write = {letter: ("FCALL", library.function(letter), 1) for letter in letters}
-        self._read = {letter: ("FCALL_RO", library.function(letter), 1) for letter in letters}
 
     async def write(self, letter: str, key: str, *args: Arg) -> Any:
         """The reply of a function that writes."""
         deadline = self._now() + self.timeout
-        command = (*self._write[letter], key, *args)
         node = self._only or self.topology.node(key)
         trouble: StoreUnavailable | str | None = None
         if node is None:
             trouble = self._nowhere()
         else:
             try:
+                before, behind = node.form.writes[letter]
+                command = (*before, key, *args, *behind)
                 reply = await node.lane(key).call(command, write=True, deadline=deadline)
                 if reply.__class__ is ReplyError:
                     trouble = str(reply)
             except StoreUnavailable as error:
                 trouble = error
         if trouble is not None:
-            node, reply = await self._again(_sender(key, command, True, deadline), key, node, trouble, True, deadline)
+
+            def send(node: Node, asking: bool) -> Awaitable[Any]:
+                command = node.form.writes[letter].command(key, *args)
+                return _send(node, key, command, write=True, deadline=deadline, asking=asking)
+
+            node, reply = await self._again(send, key, node, trouble, True, deadline)
         if self._quorum is not None and letter in _DURABLE:
             assert node is not None
             await node.acks.wait(_counter_beside(key), self._quorum, deadline)
@@ -72,7 +74,13 @@ class Calls:
 
     async def read(self, letter: str, key: str, *args: Arg, large: bool = False) -> Any:
         """The reply of a function that only reads."""
-        return await self._reading(_sender(key, (*self._read[letter], key, *args), False, self._end(), large), key)
+        deadline = self._end()
+
+        def send(node: Node, asking: bool) -> Awaitable[Any]:
+            command = node.form.reads[letter].command(key, *args)
+            return _send(node, key, command, write=False, deadline=deadline, asking=asking, large=large)
+
+        return await self._reading(send, key, deadline)
 
     async def read_atomic(self, key: str, commands: Sequence[Sequence[Arg]], *, large: bool = False) -> Any:
         """Plain reading commands as of one moment."""
@@ -92,7 +100,12 @@ class Calls:
 
     async def command(self, key: str, args: Sequence[Arg]) -> Any:
         """A plain command without lasting effect."""
-        return await self._reading(_sender(key, args, False, self._end()), key)
+        deadline = self._end()
+
+        def send(node: Node, asking: bool) -> Awaitable[Any]:
+            return _send(node, key, args, write=False, deadline=deadline, asking=asking)
+
+        return await self._reading(send, key, deadline)
 
     async def batch(self, commands: Sequence[tuple[str, Sequence[Arg]]], *, write: bool = False) -> list[Any]:
         """Many independent commands, each with its key, on the lanes for large replies, `LARGE_BATCH` together.
@@ -106,8 +119,14 @@ class Calls:
 
     async def functions(self, letter: str, calls: Sequence[tuple[str, Sequence[Arg]]], *, write: bool) -> list[Any]:
         """One function over many keys."""
-        start = (self._write if write else self._read)[letter]
-        return await self.batch([(key, (*start, key, *args)) for key, args in calls], write=write)
+        commands: list[tuple[str, Sequence[Arg]]] = []
+        for key, args in calls:
+            node = self._only or self.topology.node(key)
+            if node is None:
+                raise self._nowhere()
+            spelling = (node.form.writes if write else node.form.reads)[letter]
+            commands.append((key, spelling.command(key, *args)))
+        return await self.batch(commands, write=write)
 
     async def close(self) -> None:
         await self.topology.close()
@@ -120,7 +139,7 @@ class Calls:
     def _nowhere(self) -> StoreUnavailable:
         return StoreUnavailable(f"no primary is known behind {self.topology.where}; nothing was sent")
 
-    async def _reading(self, send: _Send, key: str, deadline: float = 0.0) -> Any:
+    async def _reading(self, send: _Sender, key: str, deadline: float = 0.0) -> Any:
         node = self._only or self.topology.node(key)
         trouble: StoreUnavailable | str
         if node is None:
@@ -137,7 +156,7 @@ class Calls:
 
     async def _again(
         self,
-        send: _Send,
+        send: _Sender,
         key: str,
         node: Node | None,
         trouble: StoreUnavailable | str,
@@ -151,7 +170,7 @@ class Calls:
             if node is not None and isinstance(trouble, str) and lacks_functions(trouble):
                 if node not in loaded:
                     loaded.add(node)
-                    await node.load_functions(self.library)
+                    await node.load_functions()
                     way = Way(node)
             elif self._now() < deadline:
                 way = await self.topology.way_on(key, node, trouble, deadline)
@@ -198,7 +217,7 @@ class Calls:
             for position, reply in zip(positions, found, strict=True):
                 key, args = commands[position]
                 if reply.__class__ is ReplyError:
-                    send = _sender(key, args, write, deadline, True)
+                    send = partial(_send_large, key, args, write, deadline)
                     _, reply = await self._again(send, key, node, str(reply), write, deadline)
                 replies[position] = reply
 
@@ -206,12 +225,24 @@ class Calls:
         return replies
 
 
-def _sender(key: str, args: Sequence[Arg], write: bool, deadline: float, large: bool = False) -> _Send:
-    def send(node: Node, asking: bool) -> Awaitable[Any]:
-        lane = node.large if large else node.lane(key)
-        return lane.call(args, write=write, deadline=deadline, before=_ASKING if asking else ())
+def _send(
+    node: Node,
+    key: str,
+    args: Sequence[Arg],
+    *,
+    write: bool,
+    deadline: float,
+    asking: bool,
+    large: bool = False,
+) -> Awaitable[Any]:
+    lane = node.large if large else node.lane(key)
+    return lane.call(args, write=write, deadline=deadline, before=_ASKING if asking else ())
 
-    return send
+
+def _send_large(
+    key: str, args: Sequence[Arg], write: bool, deadline: float, node: Node, asking: bool
+) -> Awaitable[Any]:
+    return _send(node, key, args, write=write, deadline=deadline, asking=asking, large=True)
 
 
 def _counter_beside(key: str) -> str:

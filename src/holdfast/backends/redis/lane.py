@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from holdfast.backends.redis.address import Address
@@ -227,9 +227,11 @@ class Lane:
 
     def _unreached(self, error: BaseException) -> StoreUnavailable:
         if isinstance(error, AuthenticationError | ResponseError):
-            text = str(error)
+            text = str(error)  # redis-py cuts the code off
+            if isinstance(error, NoPermissionError) and not text.startswith("NOPERM"):
+                text = f"NOPERM {text}"
             if isinstance(error, AuthenticationError) and not text.startswith(("NOAUTH", "WRONGPASS")):
-                text = f"WRONGPASS {text}"
+                text = f"{'NOAUTH' if 'required' in text else 'WRONGPASS'} {text}"
             refused = error_for(text, write=False, where=self.where)
             return refused if isinstance(refused, AccessRefused) else StoreUnavailable(*refused.args)
         cause = error.__cause__ or error.__context__ or error

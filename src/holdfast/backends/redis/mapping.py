@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from holdfast.errors import (
@@ -25,12 +26,13 @@ _REFUSED: Final[dict[str, str]] = {
     "TRYAGAIN": "it is moving this slot to another node; try again shortly",
     "NOAUTH": "it asks for a password; put user and password into the URL",
     "WRONGPASS": "it refused the user or password in the URL",
-    "NOPERM": "this user lacks a right (ACL); see the docs for the rights that the store needs",
-    "NOPROTO": "it does not speak this protocol version; Redis 7.0 or newer is needed",
+    "NOPROTO": "it does not speak this protocol version; Redis 6.2 or newer is needed",
     "DENIED": "it runs in protected mode; set a password, or bind it to this network",
     "EXECABORT": "it refused a part of a transaction",
     "UNKILLABLE": "it is busy with a script that has written; wait for its end",
 }
+INIT: Final = "run `holdfast store init URL` with an administrator's user"
+"""Who can put the functions there, and set up a user's rights."""
 RIGHTS: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
 """Error codes that mean: wrong user, password or ACL."""
 
@@ -44,9 +46,23 @@ def code_of(text: str) -> str:
     return "NOPERM" if text.startswith("ERR The user executing the script can't") else text.split(" ", 1)[0]
 
 
+def lacking(text: str) -> str:
+    """What a NOPERM reply says that the user may not use: a command by its name, keys or channels."""
+    if (command := re.search(r"'([\w|-]+)' command", text)) is not None:
+        return f"the command {command[1].lower()}"
+    if "channel" in text:
+        return "the channels <prefix>:*"
+    return "the keys <prefix>:*" if "key" in text else "a command inside a function"
+
+
+def unknown_command(text: str) -> bool:
+    """Did the server answer that it has no such command (or subcommand), or that it was renamed away?"""
+    return text.lower().startswith(("err unknown command", "err unknown subcommand"))
+
+
 def lacks_functions(text: str) -> bool:
-    """Did the server answer that it does not have our functions? Nothing was applied then."""
-    return text.startswith("ERR Function not found")
+    """Did the server answer that it does not have our functions, or our script? Nothing was applied then."""
+    return text.startswith(("ERR Function not found", "NOSCRIPT"))
 
 
 def error_for(text: str, *, write: bool, where: str, subject: str = "") -> StoreError:
@@ -70,11 +86,18 @@ def error_for(text: str, *, write: bool, where: str, subject: str = "") -> Store
         return StoreFull(
             f"{about}Redis at {where} refuses writes since it cannot save to disk: free space, see its log"
         )
+    if code == "NOPERM":
+        return AccessRefused(
+            f"{about}Redis at {where} refused the call (NOPERM): this user lacks a right (ACL), {lacking(text)}; "
+            "`holdfast store init URL` prints the rights that it needs"
+        )
     if (why := _REFUSED.get(code)) is not None:
         kind = AccessRefused if code in RIGHTS else StoreUnavailable
         return kind(f"{about}Redis at {where} refused the call ({code}): {why}")
     if lacks_functions(text):
-        return StoreUnavailable(f"{about}Redis at {where} has lost Holdfast's functions and did not take them again")
-    if write and "@user_function" in text:
+        return StoreUnavailable(
+            f"{about}Redis at {where} has lost Holdfast's functions and did not take them again: {INIT}"
+        )
+    if write and ("@user_function" in text or "@user_script" in text):
         return OutcomeUnknown(f"{about}Redis at {where} failed inside a write: {text[:200]}")
     return StoreError(f"{about}Redis at {where} answered: {text[:200]}")

@@ -8,18 +8,26 @@ from holdfast.backends.redis.acks import Acks
 from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.breaker import Breaker
 from holdfast.backends.redis.figures import ClientFigures
+from holdfast.backends.redis.forms import Form, functions_of
 from holdfast.backends.redis.lane import Lane
-from holdfast.backends.redis.library import Library
-from holdfast.backends.redis.mapping import error_for
-from holdfast.backends.redis.wire import ReplyError, Traffic
-from holdfast.errors import ServerUnsuitable
+from holdfast.backends.redis.library import SERVER, Library
+from holdfast.backends.redis.loading import load
+from holdfast.backends.redis.wire import Traffic
 
 
 class Node:
-    """Small calls share ``connections`` lanes, large ones have a lane of their own, and so has WAIT."""
+    """Small calls share ``connections`` lanes, large ones have a lane of their own, and so has WAIT.
 
-    def __init__(self, address: Address, *, timeout: float, connections: int, max_waiting: int) -> None:
+    Attributes:
+        form: how this server runs our Lua; found out when it is opened.
+    """
+
+    def __init__(
+        self, address: Address, *, timeout: float, connections: int, max_waiting: int, library: Library = SERVER
+    ) -> None:
         self.address = address
+        self.library = library
+        self.form: Form = functions_of(library)
         self.where = address.where
         self.timeout = timeout
         self.breaker = Breaker()
@@ -38,14 +46,15 @@ class Node:
         """The lane of this key: always the same one, so that a session's calls keep their order."""
         return self._only or self.lanes[hash(key) % len(self.lanes)]
 
-    async def load_functions(self, library: Library) -> None:
-        """Puts our functions on the server. Callers at the same time share one attempt.
+    async def load_functions(self) -> None:
+        """Puts our Lua on the server. Callers at the same time share one attempt.
 
         Raises:
-            ServerUnsuitable: where the server has no functions, or others of the same names.
+            ServerUnsuitable: where the server has others of the same names.
+            StoreUnavailable: where this user may not, or the server is not reached.
         """
         if self._loading is None:
-            self._loading = asyncio.create_task(self._load(library), name="holdfast-redis-functions")
+            self._loading = asyncio.create_task(load(self.large, self.form), name="holdfast-redis-functions")
             self._loading.add_done_callback(self._loaded)
         await asyncio.shield(self._loading)
 
@@ -53,17 +62,6 @@ class Node:
         self._loading = None
         if not task.cancelled():
             task.exception()
-
-    async def _load(self, library: Library) -> None:
-        reply = await self.large.call(("FUNCTION", "LOAD", library.code), write=False)
-        if reply.__class__ is not ReplyError:
-            return
-        text = str(reply)
-        if "already exists" in text and library.name in text:
-            return
-        if "already exists" in text or "unknown command" in text:
-            raise ServerUnsuitable(f"Redis at {self.where} did not take Holdfast's functions: {text[:200]}")
-        raise error_for(text, write=False, where=self.where)
 
     def figures(self) -> ClientFigures:
         """What this node of ours knows of its traffic with the server."""

@@ -14,10 +14,10 @@ from holdfast.backends.redis.calls import Calls
 from holdfast.backends.redis.durability import quorum
 from holdfast.backends.redis.health import ensure_suitable
 from holdfast.backends.redis.keys import Keys
-from holdfast.backends.redis.library import SERVER
 from holdfast.backends.redis.mapping import AccessRefused
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.pages import PageLimits
+from holdfast.backends.redis.rights import user_of
 from holdfast.backends.redis.sentinel import SentinelSet
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.topology import OneServer, Topology
@@ -44,7 +44,7 @@ class SettingsOptions(TypedDict, total=False):
 async def open_redis(
     url: str, *, timeout: float = 5.0, outcomes: OutcomeLimits | None = None, **options: Unpack[SettingsOptions]
 ) -> RedisBackend:
-    """Connects to Redis (7.0 or newer), checks it and loads the functions.
+    """Connects to Redis (6.2 or newer), checks it, and loads the functions where they are missing.
 
     Args:
         url: see `holdfast.backends.redis.urls`.
@@ -70,23 +70,24 @@ async def open_redis(
 
     topology: Topology | None = None
     try:
-        topology = await _topology(target, node_at, timeout)
+        topology = await topology_of(target, node_at, timeout)
         for node in topology.primaries():
-            await ensure_suitable(node, SERVER, keys.probe(), allow_eviction=settings.allow_eviction)
+            await ensure_suitable(node, keys.probe(), allow_eviction=settings.allow_eviction)
         waits_for = await quorum(topology, settings)
     except BaseException as error:
         if topology is not None:
             await topology.close()
         if isinstance(error, AccessRefused):
-            raise ConfigError(str(error)) from error
+            raise ConfigError(f"{error} (user {user_of(target.address)!r})") from error
         raise
-    calls = Calls(topology, SERVER, timeout=timeout, quorum=waits_for)
+    calls = Calls(topology, timeout=timeout, quorum=waits_for)
     pages = PageLimits(settings.page_messages, settings.keep)
     subscriber = _subscriber(topology, timeout)
     return RedisBackend(calls, keys, subscriber, outcomes or OutcomeLimits(), pages, packs=settings.pack)
 
 
-async def _topology(target: Target, node_at: _MakeNode, timeout: float) -> Topology:
+async def topology_of(target: Target, node_at: _MakeNode, timeout: float) -> Topology:
+    """The servers that a URL names, looked up. Whoever calls it closes it."""
     if target.kind == "single":
         return OneServer(node_at(target.address))
     if target.kind == "sentinel":

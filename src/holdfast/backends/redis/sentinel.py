@@ -22,7 +22,7 @@ from holdfast.backends.redis.mapping import AccessRefused, code_of
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.topology import Way
 from holdfast.backends.redis.urls import Target
-from holdfast.errors import ConfigError, StoreClosed, StoreOverloaded, StoreUnavailable
+from holdfast.errors import ConfigError, StoreOverloaded, StoreUnavailable
 
 _PAUSE_S: Final = 0.1
 """Between two tries while there is no primary; up to twice that, at random."""
@@ -121,8 +121,8 @@ class SentinelSet:
         if isinstance(trouble, str):
             if code_of(trouble) not in _PASSING:
                 return None
-        elif self._closed or isinstance(trouble, StoreClosed | StoreOverloaded | AccessRefused):
-            return None
+        elif self._closed or isinstance(trouble, StoreOverloaded | AccessRefused):
+            return None  # a primary that was retired says that it is closed: the next one is asked
         loop = asyncio.get_running_loop()
         if self._node is None or self._node is node:
             pause = min(_PAUSE_S * (1 + random.random()), max(0.0, deadline - loop.time()))

@@ -1,5 +1,6 @@
 -- The contract's writes (backends/contract.py) as Redis functions; the decisions are those of backends/rules.py.
--- The files of this folder are one library, put together by library.py in the order named there.
+-- The files of this folder are one library, put together by library.py in the order named there. Servers without
+-- functions (Redis 6.2) run the same text as one script, with script.lua at its end: only commands that 6.2 has.
 --
 -- Every function gets one key, the session hash `<prefix>:{p}:s:<tenant>:<id>`, and derives its siblings, which share
 -- the hash tag `{p}` and so the Cluster slot. Numbers come packed in one binary argument (packing.py mirrors it).
@@ -228,11 +229,11 @@ end
 
 -- An index lives as long as its longest-lived member (key expiry), and members whose time has passed are dropped.
 local function index(name, score, id, now)
-  local left = redis.call('PEXPIRETIME', name)
+  local left = redis.call('PTTL', name)  -- Redis 6.2 has no PEXPIRETIME
   redis.call('ZADD', name, 'GT', score, id)
   if score >= NEVER_BASE then
-    if left > 0 then redis.call('PERSIST', name) end
-  elseif left == -2 or (left > 0 and left < score) then
+    if left >= 0 then redis.call('PERSIST', name) end
+  elseif left == -2 or (left >= 0 and now + left < score) then
     redis.call('PEXPIREAT', name, score)
   end
   redis.call('ZREMRANGEBYSCORE', name, '-inf', string.format('(%.0f', now))

@@ -115,22 +115,36 @@ local function note_indexed(keys, args)
 end
 
 -- Tries every command that the others use, on a key of its own, so that missing rights show before anything depends on
--- them: a command refused in the middle of a commit would leave half of it.
+-- them: a command refused in the middle of a commit would leave half of it. rights.py reads its list from here.
 local function probe(keys, args)
-  local key = keys[1]
+  local key, missing = keys[1], {}
   local tries = {
     {'UNLINK'}, {'RPUSH', '1'}, {'RPUSHX', '2'}, {'LTRIM', 0, -1}, {'LRANGE', 0, -1}, {'LLEN'}, {'EXISTS'}, {'UNLINK'},
     {'HSET', 'a', '1'}, {'HGET', 'a'}, {'HMGET', 'a', 'b'}, {'HGETALL'}, {'HKEYS'}, {'HDEL', 'b'},
-    {'PEXPIREAT', clock() + 60000}, {'PEXPIRE', 60000}, {'PEXPIRETIME'}, {'PERSIST'}, {'UNLINK'},
+    {'PEXPIREAT', clock() + 60000}, {'PEXPIRE', 60000}, {'PTTL'}, {'PERSIST'}, {'UNLINK'},
     {'ZADD', 'GT', 1, 'a'}, {'ZSCORE', 'a'}, {'ZREMRANGEBYSCORE', '-inf', '(0'}, {'ZREM', 'a'}, {'INCR'},
     {'PUBLISH', 'probe'}, {'UNLINK'},
   }
-  for _, try in ipairs(tries) do redis.call(try[1], key, unpack(try, 2)) end
-  return 'K'
+  for _, try in ipairs(tries) do
+    local reply = redis.pcall(try[1], key, unpack(try, 2))
+    local text = type(reply) == 'table' and reply.err
+    if text and (string.find(text, 'The user executing the script', 1, true) or string.find(text, '^NOPERM')) then
+      missing[#missing + 1] = try[1]
+    elseif text and not string.find(text, '^WRONGTYPE') then  -- that is what a missing UNLINK leaves behind
+      error(reply)
+    end
+  end
+  return #missing == 0 and '@library@' or missing
 end
 
+local OFFERED, MAY_GROW = {}, {}
+
 local function offer(letter, callback, ...)
-  redis.register_function{function_name = 'h@tag@' .. letter, callback = callback, flags = {...}}
+  if redis.register_function then
+    redis.register_function{function_name = 'h@tag@' .. letter, callback = callback, flags = {...}}
+  else
+    OFFERED[letter], MAY_GROW[letter] = callback, (...) == 'allow-oom'
+  end
 end
 
 offer('b', begin)
