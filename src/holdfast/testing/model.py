@@ -188,7 +188,7 @@ class Model:
             now_ms=self._clock(),
             record=self.record(key),
             steps=list(mine.steps.items()),
-            entry=b"" if request.fingerprint else mine.entry,
+            entry=b"" if request.fingerprint and request.entry == mine.entry else mine.entry,
         )
 
     def journal(

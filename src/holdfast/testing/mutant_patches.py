@@ -86,7 +86,7 @@ def fences_restart() -> Iterator[None]:
     granting = MemoryBackend._admit
 
     def mutated(self: Any, key: Any, life: Any, mine: Any, request: Any, now: int) -> Any:
-        self._fence = 0 if life is None else life.head.fence
+        self._fence = 0 if life is None else life.head.fence >> rules.FENCE_BITS
         return granting(self, key, life, mine, request, now)
 
     with patch.object(MemoryBackend, "_admit", mutated):
