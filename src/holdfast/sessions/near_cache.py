@@ -73,9 +73,13 @@ class NearCache:
         old = self._entries.get(key)
         if old is not None:
             known = old[0]
-            if key not in self._doubted and known.incarnation == record.incarnation and (
-                known.version.counter > record.version.counter
-                or (known.version == record.version and len(known.tail) > len(record.tail))
+            if (
+                key not in self._doubted
+                and known.incarnation == record.incarnation
+                and (
+                    known.version.counter > record.version.counter
+                    or (known.version == record.version and len(known.tail) > len(record.tail))
+                )
             ):
                 return
             self.drop(key)

@@ -190,10 +190,10 @@ class SessionStore:
         try:
             record = await self._record(key, tail=count, user=user)
         except (StoreUnavailable, StoreTimeout) as error:
-            if allow_stale and not isinstance(error, StoreClosed):
-                if (session := self._stale(key, count, user)) is not None:
-                    return session
-            raise
+            stale = self._stale(key, count, user) if allow_stale and not isinstance(error, StoreClosed) else None
+            if stale is None:
+                raise
+            return stale
         return None if record is None else self.session(key, record, count)
 
     async def update(
@@ -399,9 +399,7 @@ class SessionStore:
         session.stale, session.age = True, age
         return session
 
-    async def _record(
-        self, key: SessionKey, *, tail: int, user: str = "", seen: Record | None = None
-    ) -> Record | None:
+    async def _record(self, key: SessionKey, *, tail: int, user: str = "", seen: Record | None = None) -> Record | None:
         """The current record, from the cache where the store says that it is unchanged; ``seen`` as in `keep`."""
         cached = self.cache.get(key, tail)
         seen = cached or seen or self.cache.witness(key)

@@ -103,6 +103,16 @@ def on_any_counter(head: Head | None, delta: Any) -> bool:
     return delta.base is not None and bool(delta.base.counter == head.counter)
 
 
+def lost_under_the_current_counter(head: Head | None, delta: Any) -> bool:
+    if not delta.rooted or delta.base is None:
+        return True
+    return bool(delta.base.counter <= (0 if head is None else head.counter))
+
+
+def ttl_is_a_touch(delta: Any) -> bool:
+    return not (delta.fence or delta.changes or delta.appends or delta.outcome)
+
+
 @contextmanager
 def late_seen_check() -> Iterator[None]:
     """The base is asked about before the repeat is recognised."""

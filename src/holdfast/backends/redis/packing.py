@@ -141,7 +141,15 @@ class CommitPacker:
         if delta.strict:
             flags |= 4
         more: list[bytes] = []
-        if wide or not fence or delta.ttl_ms is not None or delta.birth.user or whole_id or self._limits or delta.rooted:
+        if (
+            wide
+            or not fence
+            or delta.ttl_ms is not None
+            or delta.birth.user
+            or whole_id
+            or self._limits
+            or delta.rooted
+        ):
             flags |= self._rare(delta, wide, indexed_ms, turn if whole_id else b"", more)
         elif delta.existence != "may":
             flags |= 256 if delta.existence == "must" else 512
