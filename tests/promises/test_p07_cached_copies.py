@@ -50,12 +50,12 @@ class Round:
         self.violations: list[str] = []
         self._number = 0
 
-    async def write(self, store: Store, truth: Truth) -> None:
+    async def write(self, store: Store, truth: Truth, *, deletes: bool = True) -> None:
         """The next number, by an update, a set or a turn; now and then the session is deleted."""
         async with truth.busy:
             self._number += 1
             number: Value = self._number
-            how = self.rng.choice(["update", "turn", "set", "update", "turn", "delete"])
+            how = self.rng.choice(["update", "turn", "set", "update", "turn", "delete" if deletes else "set"])
             if how == "delete":
                 number = None
             truth.written.append(number)
@@ -97,9 +97,9 @@ class Round:
         if value not in allowed:
             self.violations.append(f"{name} of {truth.name} says {value}, and the store {allowed}")
 
-    async def writers(self, stores: list[Store], count: int) -> None:
+    async def writers(self, stores: list[Store], count: int, *, deletes: bool = True) -> None:
         for _ in range(count):
-            await self.write(self.rng.choice(stores), self.rng.choice(self.truths))
+            await self.write(self.rng.choice(stores), self.rng.choice(self.truths), deletes=deletes)
 
     async def readers(self, stores: list[Store], count: int) -> None:
         for _ in range(count):
@@ -286,8 +286,10 @@ async def test_copies_of_what_a_failover_lost(
             stores = [await pair.node(lease=2, poll=0.05, wait=5) for _ in range(3)]
             round_ = Round(rng)
             await round_.writers(stores, 16)
+            await round_.write(stores[0], round_.truths[0], deletes=False)  # one that lives on both sides
             await pair.cut()
-            await round_.writers(stores, 16)
+            await round_.writers(stores, 16, deletes=False)
+            await round_.write(stores[0], round_.truths[0], deletes=False)
             await warm(stores, round_.truths)
             await pair.move()
             _, new = pair.backends()
