@@ -434,8 +434,7 @@ class TurnRun:
 
     def _entries(self, granted: Granted, appended: list[bytes]) -> list[bytes]:
         """What the commit wrote: the input as it was accepted, perhaps from an earlier sender, and this attempt's messages."""
-        print("ENTRY", granted.entry, self.request.entry)
-        entry = b"" or (self.request.entry if self.request.fingerprint else b"")
+        entry = granted.entry or (self.request.entry if self.request.fingerprint else b"")
         return [entry, *appended] if entry else appended
 
     def outcome(
