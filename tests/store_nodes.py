@@ -127,7 +127,7 @@ class Interposed:
                 await asyncio.sleep(0)
             if hook := self.before.get(name):
                 await hook()
-            reply = await method(*args, **kwargs)
+            reply = await getattr(self.inner, name)(*args, **kwargs)  # a hook may have put another one in
             if hook := self.after.get(name):
                 await hook()
             for _ in range(self.pauses):

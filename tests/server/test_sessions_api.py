@@ -8,6 +8,7 @@ import pytest
 from server_kit import Served, kind, served
 
 from holdfast import Message
+from holdfast.errors import StoreUnavailable
 
 
 @pytest.fixture
@@ -103,3 +104,26 @@ async def test_a_deleted_session_is_gone_for_good(node: Served) -> None:
     assert kind(await node.turn(session_id, "say again", "t-2")) == "session-not-found"
     assert kind(await node.http.delete(f"/v1/sessions/{session_id}")) == "session-not-found"
     assert not await node.store.exists(session_id)
+
+
+async def test_a_copy_is_shown_marked_where_the_store_is_out_of_reach_and_the_caller_allows_it(
+    node: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = await node.session(user="u-1")
+    path = f"/v1/sessions/{session_id}"
+    fresh = await node.http.get(path, params={"allow_stale": "true"})
+    assert (fresh.json()["stale"], fresh.json()["age"], "age" in fresh.headers) == (False, 0.0, False)
+
+    async def cut_off(*args: object, **options: object) -> None:
+        raise StoreUnavailable("cut off on purpose")
+
+    monkeypatch.setattr(node.store.backend, "load", cut_off)
+    assert (await node.http.get(path)).status_code == 503
+    assert (await node.http.get("/v1/sessions/unknown", params={"allow_stale": "true"})).status_code == 503
+    reply = await node.http.get(path, params={"allow_stale": "true"})
+    assert reply.status_code == 200
+    body = reply.json()
+    assert body["stale"]
+    assert body["age"] > 0
+    assert body["user"] == "u-1"
+    assert int(reply.headers["age"]) <= body["age"] + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from holdfast import Message, Turn
 from holdfast.backends.records import Birth, Committed, Delta, Field, Record, SessionKey, Version
+from holdfast.errors import QueueTimeout
 from holdfast.sessions.near_cache import NearCache, advanced
 from store_nodes import Nodes
 
@@ -205,3 +207,29 @@ async def test_a_shorter_tail_is_what_was_asked_for_whatever_the_cache_holds(nod
     assert empty is not None
     assert len(empty.messages) == 0
     assert seen == [2]
+
+
+async def test_a_copy_has_the_input_as_an_earlier_sender_had_it_accepted(nodes: Nodes) -> None:
+    """The same input under the same id, accepted from one node and run by another: the log has the first one's time."""
+    first, second = await nodes.open(wait=0.2, poll=0.05), await nodes.open(wait=5, poll=0.05)
+    await second.set("s", {"n": 1})
+    gate, started = asyncio.Event(), asyncio.Event()
+
+    async def slow(turn: Turn) -> None:
+        started.set()
+        await gate.wait()
+        turn.reply("first")
+
+    running = asyncio.create_task(second.run_turn("s", slow, input="x"))
+    await started.wait()
+    with pytest.raises(QueueTimeout):
+        await first.run_turn("s", slow, input=Message("user", "y", created_at=1000.0), turn_id="t")
+    gate.set()
+    await running
+    late = Message("user", "y", created_at=2000.0)
+    outcome = await second.run_turn("s", lambda turn: turn.reply("second"), input=late, turn_id="t")
+    cached, stored = await second.load("s"), await (await nodes.open()).load("s")
+    assert cached is not None
+    assert stored is not None
+    assert list(cached.messages) == list(stored.messages)
+    assert list(outcome.messages) == list(stored.messages)[-2:]

@@ -176,15 +176,19 @@ async def test_touch_moves_the_expiry_and_nothing_else(store: Store) -> None:
     assert not await store.touch("s")
     assert not await store.exists("s")
     version = await store.set("s", {"a": 1}, ttl="1h")
+    assert await store.touch("s")
     before = await store.load("s")
+    assert before is not None
+    assert before.version == version
     assert await store.touch("s", ttl="2h")
     after = await store.load("s")
-    assert before is not None
     assert after is not None
     assert before.expires_at is not None
     assert after.expires_at is not None
     assert 3500 < after.expires_at - before.expires_at < 3700
-    assert after.version == version
+    assert after.version is not None
+    assert after.version.counter == version.counter + 1  # a new ttl is part of what a copy may not get wrong
+    assert (dict(after.state), after.ttl) == ({"a": 1}, 7200)
 
 
 async def test_sessions_of_another_user_are_out_of_reach(nodes: Nodes) -> None:

@@ -51,7 +51,8 @@ def test_walks_reach_every_kind_of_answer() -> None:
     assert {kind.__name__ for kind in kinds} <= set(answers)
 
 
-NOT_ON_A_WALK = {"journal-left", "one-ring", "resolve-guesses"}  # they show only after outcomes were dropped
+# they show only after outcomes were dropped; a walk changes a ttl only together with something else
+NOT_ON_A_WALK = {"journal-left", "one-ring", "resolve-guesses", "new-ttl-is-a-touch"}
 
 
 @pytest.mark.parametrize("name", sorted(set(MUTANTS) - NOT_ON_A_WALK))

@@ -12,7 +12,8 @@ Rules for all of them:
   can write into the next one.
 * Every accepted turn counts as pending until it is committed, withdrawn or its session deleted. Pending turns keep
   their session alive for at least `HOLD_MS` past the end of their lease.
-* Fences come from a counter that only rises, also over the lives of a session.
+* Fences come from a counter that only rises, also over the lives of a session. Where a failover can lose grants, which are then
+  counted again, they carry random bits of the runner's token too (`rules.fence_of`): one number never means two runners.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Sessions(Protocol):
         2. seen: an outcome is stored under the turn id / commit id (`Seen`, or `Fenced` if it was resolved as rejected);
         3. ``existence="new"`` (`AlreadyThere`); fence: still the highest, and the turn still pending (`Fenced`). A holder that
            merely overslept passes;
-        4. base: version equal, or (not ``strict``) no changed field with another counter than given (`Conflict`).
+        4. base: version equal, or (not ``strict``) no changed field with another counter than given, and for a ``rooted``
+           commit a base counter below the current one (`Conflict`).
 
         Then changed fields (stamped with the new counter), log entries (a turn's accepted input first), outcome, end of the
         lease, of the pending turn and of its journal, indexes, and the expiry of all of it: ``min(now + ttl, created + max_age)``.

@@ -194,7 +194,7 @@ class MemoryBackend:
             life = self._begun(key, request, now)
         mine = mine or self._accept(life, request)
         self._fence += 1
-        rules.grant(life.head, mine, request, self._fence, now)
+        rules.grant(life.head, mine, request, rules.fence_of(self._fence, request.token), now)
         return self._granted(life, mine, request, now)
 
     async def record(
@@ -234,7 +234,7 @@ class MemoryBackend:
         if life is not None and mine is not None and life.head.fence <= fence:
             # certain whatever a ring has dropped: this attempt's commit would have ended the pending turn
             self._fence += 1
-            life.head.fence = self._fence
+            life.head.fence = rules.fence_of(self._fence, b"")
             rules.let_go(life.head, mine, now)
             self._notify(key, b"release")
             return Rejected()
@@ -340,7 +340,7 @@ class MemoryBackend:
             now_ms=now,
             record=self._snapshot(life, request.tail, request.known),
             steps=list(life.journal.get(mine.turn_id, {}).items()),
-            entry=mine.entry if request.fingerprint == b"" else b"",
+            entry=b"" if request.fingerprint and mine.entry == request.entry else mine.entry,
         )
 
     def _held(self, key: SessionKey, turn_id: str, fence: int, lease_ms: int) -> _Life | None:

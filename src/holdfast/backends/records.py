@@ -140,7 +140,8 @@ class BeginRequest(msgspec.Struct):
 class Granted(msgspec.Struct):
     """The turn may run. ``attempt`` counts from 1; ``steps`` is the journal of earlier attempts, in order.
 
-    ``record`` is None where nothing has been committed yet. ``entry`` is the accepted input (only in a takeover, else b"").
+    ``record`` is None where nothing has been committed yet. ``entry`` is the accepted input: always in a takeover; else
+    where it is another than the request's (it means the same, and was made at another time), else b"".
     """
 
     fence: int
@@ -207,12 +208,16 @@ class Delta(msgspec.Struct):
         incarnation: the life that this was made in; b"" where any will do (updates only).
         base: the version that it was made on; None with blind changes only.
         strict: any other base is a conflict (else only fields that both sides changed).
+        rooted: all of it was made on the base, which therefore has to be part of this session's history. A base that cannot
+            be (another commit id under the current counter, or a higher counter: a failover lost it) is a conflict of
+            every changed field; field counters say nothing then, because both sides of a fork count alike.
         changes: changed fields. appends: new log entries. A turn's accepted input is put before them.
         outcome: opaque bytes to store under the turn id (or under ``commit_id`` for an update).
         existence: see `Existence`. birth: used where the session is created here.
         ttl_ms: replaces the session's sliding ttl; None keeps it.
 
-    A delta without changes, appends and outcome only moves the expiry (a touch) and keeps the version.
+    A delta without changes, appends, outcome and ttl only moves the expiry (a touch) and keeps the version. A new ttl is a new
+    version: a copy of the old one would tell the old ttl.
     """
 
     commit_id: bytes
@@ -227,6 +232,7 @@ class Delta(msgspec.Struct):
     existence: Existence = "may"
     birth: Birth = Birth()
     ttl_ms: int | None = None
+    rooted: bool = False
 
 
 class Committed(msgspec.Struct):
@@ -250,7 +256,11 @@ class Seen(msgspec.Struct):
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """The base was overtaken. ``names`` are the fields that both sides changed; empty where the base was strict."""
+    """The base was overtaken, or was never part of this history (`Delta.rooted`).
+
+    ``names`` are the fields that both sides changed (all that were to change, without a common history); empty where the base
+    was strict.
+    """
 
     names: tuple[str, ...] = ()
 

@@ -26,6 +26,9 @@ from holdfast.backends.records import (
     WrongUserFound,
 )
 
+FENCE_BITS: Final = 16
+"""Random bits at the low end of a fence. A Redis function counts exactly up to 2^53, so 2^37 grants a partition remain."""
+
 NO_COMMIT: Final = bytes(16)
 """The commit id of a session that was born by `begin` and has no commit yet."""
 
@@ -156,6 +159,15 @@ def enqueue(head: Head, mine: Pending, request: BeginRequest, now: int) -> None:
     hold(head, mine.place_ms)
 
 
+def fence_of(number: int, token: bytes) -> int:
+    """The fence of the ``number``-th grant: it rises with the number, and carries two random bytes of the runner's token.
+
+    A failover that loses grants has the new primary count them a second time. Without the random bytes two runners would hold
+    one and the same fence, and both would pass.
+    """
+    return number << FENCE_BITS | int.from_bytes(token[:2].ljust(2, b"\0"), "little")
+
+
 def hold(head: Head, until: int) -> None:
     head.hold_ms = max(head.hold_ms, until + HOLD_MS)
 
@@ -200,6 +212,8 @@ def base_refusal(head: Head | None, delta: Delta, counter_of: Callable[[str], in
         return None
     if delta.strict:
         return Conflict()
+    if not may_be_ancestor(head, delta):
+        return Conflict(tuple(change.name for change in delta.changes))
     names = tuple(
         change.name for change in delta.changes if change.counter != ANY and change.counter != counter_of(change.name)
     )
@@ -213,8 +227,15 @@ def on_base(head: Head | None, delta: Delta) -> bool:
     return delta.base == head.version
 
 
+def may_be_ancestor(head: Head | None, delta: Delta) -> bool:
+    """False where a rooted commit's base, which is not the current version, cannot be an earlier one either."""
+    if not delta.rooted or delta.base is None:
+        return True
+    return delta.base.counter < (0 if head is None else head.counter)
+
+
 def is_touch(delta: Delta) -> bool:
-    return not (delta.fence or delta.changes or delta.appends or delta.outcome)
+    return not (delta.fence or delta.changes or delta.appends or delta.outcome or delta.ttl_ms is not None)
 
 
 def advance(head: Head, delta: Delta, added: int, pending_left: bool, now: int) -> None:

@@ -69,11 +69,20 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
             "A conversation's state and figures", shapes.Session, "session-not-found", "invalid-id", "store-unavailable"
         ),
     )
-    async def shown(session_id: SessionId) -> Response:
-        session = await store.load(session_id, tail=0)
+    async def shown(
+        session_id: SessionId,
+        allow_stale: Annotated[
+            bool,
+            Query(
+                description="Where the store is out of reach: this node's last copy, marked `stale`, instead of 503."
+            ),
+        ] = False,
+    ) -> Response:
+        session = await store.load(session_id, tail=0, allow_stale=allow_stale)
         if session is None:
             raise SessionNotFound("There is no such session, or it has expired.")
-        return json_reply(shapes.session_of(session, masker, node.desk.ids(session_id)))
+        headers = {"Age": str(round(session.age)), "Cache-Control": "no-store"} if session.stale else None
+        return json_reply(shapes.session_of(session, masker, node.desk.ids(session_id)), headers=headers)
 
     @app.delete(
         "/v1/sessions/{session_id}",

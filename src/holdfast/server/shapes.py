@@ -40,7 +40,10 @@ class NewTurn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Session(msgspec.Struct):
-    """A conversation: its state with sensitive values masked, and its figures."""
+    """A conversation: its state with sensitive values masked, and its figures.
+
+    ``stale``: not confirmed by the store now, but ``age`` seconds ago (only where it was asked for so).
+    """
 
     id: str
     user: str
@@ -50,6 +53,8 @@ class Session(msgspec.Struct):
     created_at: datetime | None
     expires_at: datetime | None
     running: list[str]
+    stale: bool = False
+    age: float = 0.0
 
 
 class SessionSummary(msgspec.Struct):
@@ -172,6 +177,8 @@ def session_of(session: StoredSession, masker: Masker, running: list[str]) -> Se
         shown.created_at,
         shown.expires_at,
         running,
+        session.stale,
+        round(session.age, 3),
     )
 
 

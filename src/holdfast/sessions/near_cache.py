@@ -16,7 +16,10 @@ class NearCache:
     """Least recently used sessions within a number of bytes and an age.
 
     A cached record is never an answer by itself: `load` and `begin` name its version and hear "unchanged", `commit` names it
-    as base. So a stale copy costs a longer reply, never a wrong one.
+    as base. So a stale copy costs a longer reply, never a wrong one. (`confirmed` is for callers who asked for stale copies.)
+
+    A record that the store has moved past in an unknown way is doubted: no longer a base, but kept as a witness of what the
+    store had confirmed (`forks.diverged`).
 
     Args:
         max_bytes: of all records together; 0 switches the cache off.
@@ -27,6 +30,7 @@ class NearCache:
         self.max_bytes = max_bytes
         self._max_age = max_age
         self._entries: OrderedDict[SessionKey, tuple[Record, int, float]] = OrderedDict()
+        self._doubted: set[SessionKey] = set()
         self.bytes = 0
         self.hits = 0
         self.misses = 0
@@ -46,12 +50,27 @@ class NearCache:
         record, _, confirmed = entry
         if time.monotonic() - confirmed > self._max_age:
             self.drop(key)
-        elif len(record.tail) >= min(tail, record.total):
+        elif len(record.tail) >= min(tail, record.total) and key not in self._doubted:
             self._entries.move_to_end(key)
             self.hits += 1
             return record
         self.misses += 1
         return None
+
+    def confirmed(self, key: SessionKey, tail: int) -> tuple[Record, float] | None:
+        """As `get`, with the seconds since the store last confirmed it."""
+        record = self.get(key, tail)
+        return None if record is None else (record, time.monotonic() - self._entries[key][2])
+
+    def witness(self, key: SessionKey) -> Record | None:
+        """What the store last confirmed, doubted or not, with whatever tail; only to compare with."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[0]
+
+    def doubt(self, key: SessionKey) -> None:
+        """The store has moved past this record, nobody knows how far."""
+        if key in self._entries:
+            self._doubted.add(key)
 
     def put(self, key: SessionKey, record: Record) -> None:
         """Keeps a record that the store has just confirmed."""
@@ -60,9 +79,13 @@ class NearCache:
         old = self._entries.get(key)
         if old is not None:
             known = old[0]
-            if known.incarnation == record.incarnation and (
-                known.version.counter > record.version.counter
-                or (known.version == record.version and len(known.tail) > len(record.tail))
+            if (
+                key not in self._doubted
+                and known.incarnation == record.incarnation
+                and (
+                    known.version.counter > record.version.counter
+                    or (known.version == record.version and len(known.tail) > len(record.tail))
+                )
             ):
                 return
             self.drop(key)
@@ -74,17 +97,20 @@ class NearCache:
         self._entries[key] = (record, size, time.monotonic())
         self.bytes += size
         while self.bytes > self.max_bytes:
-            _, (_, freed, _) = self._entries.popitem(last=False)
+            oldest, (_, freed, _) = self._entries.popitem(last=False)
+            self._doubted.discard(oldest)
             self.bytes -= freed
             self.evictions += 1
 
     def drop(self, key: SessionKey) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
+            self._doubted.discard(key)
             self.bytes -= entry[1]
 
     def clear(self) -> None:
         self._entries.clear()
+        self._doubted.clear()
         self.bytes = 0
 
 

@@ -53,14 +53,18 @@ class Session:
         version: what the store checks at commit; None where nothing was committed yet.
         ttl: its sliding time to live in seconds; None is without.
         created_at, expires_at: seconds since the epoch by the store's clock; ``expires_at`` None is never.
+        stale: True only where `load` was allowed to bring an unconfirmed copy, and did.
+        age: then, how many seconds ago the store last confirmed it; else 0.
     """
 
     __slots__ = (
+        "age",
         "created_at",
         "expires_at",
         "id",
         "incarnation",
         "messages",
+        "stale",
         "state",
         "tenant",
         "total",
@@ -80,6 +84,8 @@ class Session:
         self.created_at: float | None = None
         self.expires_at: float | None = None
         self.ttl: float | None = None
+        self.stale = False
+        self.age = 0.0
         if record is not None:
             self.version = record.version
             self.incarnation = record.incarnation

@@ -40,6 +40,7 @@ from holdfast.errors import (
     OutcomeUnknown,
     SessionExists,
     SessionNotFound,
+    StoreClosed,
     StoreTimeout,
     StoreUnavailable,
     TurnConflict,
@@ -48,6 +49,7 @@ from holdfast.errors import (
 )
 from holdfast.sessions.codec import Codec
 from holdfast.sessions.durations import Duration, milliseconds
+from holdfast.sessions.forks import ForkReports, OnFork
 from holdfast.sessions.ids import checked_id, checked_name, checked_text, new_id
 from holdfast.sessions.message import Message, MessageCodec
 from holdfast.sessions.near_cache import NearCache, advanced
@@ -83,6 +85,7 @@ class SessionStore:
         self.codec = Codec(settings.codec)
         self.message_codec = MessageCodec(self.codec)
         self.cache = cache or NearCache(settings.cache_bytes, settings.cache_age_ms / 1000)
+        self._forks = ForkReports()
         self._anonymous = Birth("", settings.ttl_ms, settings.max_age_ms)
 
     def for_tenant(self, tenant: str) -> Self:
@@ -90,7 +93,22 @@ class SessionStore:
         settings = msgspec.structs.replace(self.settings, tenant=checked_name("tenant", tenant))
         other = type(self)(self.backend, settings, self.cache)
         other.codec.compression = self.codec.compression
+        other._forks = self._forks
         return other
+
+    @property
+    def forks(self) -> int:
+        """How often this node noticed that the store had lost something that it had confirmed (see `holdfast.sessions.forks`)."""
+        return self._forks.count
+
+    @property
+    def on_fork(self) -> OnFork | None:
+        """Called with each `Fork` that is noticed, on the event loop; also logged by ``holdfast.forks``. For all tenants."""
+        return self._forks.on_fork
+
+    @on_fork.setter
+    def on_fork(self, callback: OnFork | None) -> None:
+        self._forks.on_fork = callback
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,11 +177,24 @@ class SessionStore:
 
     # --- snapshots and updates ---
 
-    async def load(self, session_id: str, *, tail: int | None = None, user: str = "") -> Session | None:
-        """One atomic snapshot with the last ``tail`` messages (the store's setting by default); None where there is none."""
+    async def load(
+        self, session_id: str, *, tail: int | None = None, user: str = "", allow_stale: bool = False
+    ) -> Session | None:
+        """One atomic snapshot with the last ``tail`` messages (the store's setting by default); None where there is none.
+
+        With ``allow_stale``, a store that cannot be reached or does not answer in time is no error where this node has a copy that
+        the store confirmed within ``cache_age``: it comes with ``session.stale`` True and its ``session.age`` in seconds. It may
+        be behind, or of a session that another node has deleted since. Without it, nothing unconfirmed is ever returned.
+        """
         key = self.key(session_id)
         count = self.checked_tail(tail)
-        record = await self._record(key, tail=count, user=user)
+        try:
+            record = await self._record(key, tail=count, user=user)
+        except (StoreUnavailable, StoreTimeout) as error:
+            stale = self._stale(key, count, user) if allow_stale and not isinstance(error, StoreClosed) else None
+            if stale is None:
+                raise
+            return stale
         return None if record is None else self.session(key, record, count)
 
     async def update(
@@ -223,6 +254,7 @@ class SessionStore:
             appends=entries,
             existence="must",
             birth=Birth(session.user),
+            rooted=not strict,
         )
         key = SessionKey(session.tenant, session.id)
         return await self.write(key, delta, self.cache.get(key, 0), entries)
@@ -305,16 +337,19 @@ class SessionStore:
         try:
             reply = await self.backend.commit(key, delta)
         except OutcomeUnknown:
+            self.cache.doubt(key)
             reply = await self.settle(key, delta.commit_id, started)
-        if isinstance(reply, Committed):
-            if (
-                base is not None
-                and base.version == delta.base
-                and (known := advanced(base, delta, entries, reply, self.settings.tail))
-            ):
-                self.cache.put(key, known)
-            return reply.version
-        self.cache.drop(key)
+        if (
+            isinstance(reply, Committed)
+            and base is not None
+            and base.version == delta.base
+            and (known := advanced(base, delta, entries, reply, self.settings.tail))
+        ):
+            self.cache.put(key, known)
+        elif isinstance(reply, Gone):
+            self.cache.drop(key)
+        else:
+            self.cache.doubt(key)
         return version_of(key, reply)
 
     async def settle(self, key: SessionKey, op: str | bytes, started: float, fence: int = 0) -> CommitReply:
@@ -345,9 +380,30 @@ class SessionStore:
                 f"session {key.id!r}: a write's reply was lost, and its outcome may have been dropped since; look at the session"
             )
 
-    async def _record(self, key: SessionKey, *, tail: int, user: str = "") -> Record | None:
-        """The current record, from the cache where the store says that it is unchanged."""
+    def keep(self, key: SessionKey, seen: Record | None, found: Record) -> None:
+        """Caches a record that the store brought. ``seen`` is what this node knew of it before it asked: a fork shows here."""
+        if seen is not None and self._forks.compare(key, seen, found):
+            self.cache.drop(key)
+        self.cache.put(key, found)
+
+    def _stale(self, key: SessionKey, tail: int, user: str) -> Session | None:
+        """The copy that this node has, marked; None where it has none that could still be alive."""
+        kept = self.cache.confirmed(key, tail)
+        if kept is None:
+            return None
+        record, age = kept
+        if record.ttl_ms and age * 1000 >= record.ttl_ms:
+            return None  # it was to live no longer than that from when it was confirmed
+        if user and record.user and record.user != user:
+            raise WrongUser(f"session {key.id!r} belongs to another user")
+        session = self.session(key, record, tail)
+        session.stale, session.age = True, age
+        return session
+
+    async def _record(self, key: SessionKey, *, tail: int, user: str = "", seen: Record | None = None) -> Record | None:
+        """The current record, from the cache where the store says that it is unchanged; ``seen`` as in `keep`."""
         cached = self.cache.get(key, tail)
+        seen = cached or seen or self.cache.witness(key)
         known = cached.version if cached is not None else None
         try:
             found = await self.backend.load(key, tail=tail, known=known)
@@ -362,7 +418,10 @@ class SessionStore:
             return None
         if user and found.user and found.user != user:
             raise WrongUser(f"session {key.id!r} belongs to another user")
-        self.cache.put(key, found)
+        if found is cached:
+            self.cache.put(key, found)
+        else:
+            self.keep(key, seen, found)
         return found
 
     async def _change(
@@ -385,9 +444,10 @@ class SessionStore:
         if base is not None and user and base.user not in ("", user):
             base = None  # let the store say so, before `change` sees anything
         from_cache = base is not None
+        refused: Record | None = None
         while True:
             if base is None:
-                base = await self._record(key, tail=0, user=user)
+                base = await self._record(key, tail=0, user=user, seen=refused)
             state = State(self.codec, base.fields if base else {}, max_keys=self.settings.max_keys)
             change(state)
             for name in remove:
@@ -402,6 +462,7 @@ class SessionStore:
                 existence=_existence(base, create),
                 birth=self.birth(user, ttl),
                 ttl_ms=_ttl(ttl),
+                rooted=base is not None and not (strict or exact or from_cache),
             )
             if not delta.changes and not delta.appends and base is None and create:
                 delta.outcome = b"\x00"  # `set` of {} on a new id makes an empty session
@@ -415,7 +476,7 @@ class SessionStore:
                         f"session {key.id!r}: other writers were faster until the deadline; try again", ()
                     ) from conflict
                 await asyncio.sleep(random.random() * 0.002)
-            base, from_cache = None, False
+            base, refused, from_cache = None, base, False
 
 
 def version_of(key: SessionKey, reply: CommitReply) -> Version:

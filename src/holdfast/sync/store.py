@@ -98,9 +98,12 @@ class Store(SessionStore):
 
     # --- snapshots and updates ---
 
-    def load(self, session_id: str, *, tail: int | None = None, user: str = "") -> Session | None:
-        """One atomic snapshot with the last ``tail`` messages; None where there is none."""
-        return self._run(lambda store: store.load(session_id, tail=tail, user=user))
+    def load(
+        self, session_id: str, *, tail: int | None = None, user: str = "", allow_stale: bool = False
+    ) -> Session | None:
+        """One atomic snapshot with the last ``tail`` messages; None where there is none. ``allow_stale`` as in
+        `holdfast.Store.load`."""
+        return self._run(lambda store: store.load(session_id, tail=tail, user=user, allow_stale=allow_stale))
 
     def save(self, session: Session, *, append: Iterable[Message] = (), strict: bool = False) -> Version:
         """Commits what was changed in a loaded session. Raises `TurnConflict`, `SessionNotFound`."""

@@ -179,6 +179,57 @@ class CommitContract(ContractBase):
         await finish(backend, "t1", grant, {"a": b"merged"}, base=newer.version, counter=2)
         assert values(await record_of(backend)) == {"a": b"merged"}
 
+    # --- a base that is no part of the history ---
+
+    async def test_a_rooted_commit_merges_with_later_ones(self, backend: Backend) -> None:
+        base = (await put(backend, {"a": b"0", "b": b"0"})).version
+        await put(backend, {"b": b"theirs"})
+        done = await put(backend, {"a": b"mine"}, base=base, counter=1, rooted=True, appends=[b"x"])
+        assert not done.on_base
+        assert values(await record_of(backend)) == {"a": b"mine", "b": b"theirs"}
+        delta = update({"b": b"mine"}, base=base, counter=1, rooted=True)
+        assert await backend.commit(KEY, delta) == Conflict(("b",))
+
+    async def test_a_rooted_commit_on_the_current_version_applies(self, backend: Backend) -> None:
+        base = (await put(backend, {"a": b"0"})).version
+        assert (await put(backend, {"a": b"1"}, base=base, counter=1, rooted=True)).on_base
+        assert (
+            await put(backend, {"a": b"2"}, rooted=True)
+        ).version.counter == 3  # without a base there is none to check
+
+    async def test_a_rooted_commit_on_a_lost_version_conflicts_in_all_it_changes(self, backend: Backend) -> None:
+        await put(backend, {"a": b"0", "b": b"0"})
+        stored = await put(backend, {"a": b"theirs"}, appends=[b"theirs"])
+        grant = await granted(backend, "t1")
+        for counter in (2, 3, 0x1_0000_0000, 1 << 40):
+            lost = Version(counter, new_commit_id())
+            # by the fields' counters it would pass: both sides of a fork wrote "a" with their second commit
+            changes = [Change("a", b"mine", 2), Change("new", b"mine", 0), Change("b", None, 1)]
+            for delta in (
+                update(base=lost, rooted=True, appends=[b"mine"]),
+                ending("t1", grant, base=lost, rooted=True, appends=[b"mine"]),
+                update(base=lost, rooted=True, incarnation=grant.incarnation, existence="must", ttl_ms=60_000),
+            ):
+                delta.changes = changes
+                assert sorted(got(await backend.commit(KEY, delta), Conflict).names) == ["a", "b", "new"]
+            nothing = update(base=lost, rooted=True, appends=[b"mine"])
+            assert await backend.commit(KEY, nothing) == Conflict()
+        record = await record_of(backend)
+        assert (record.version, record.tail) == (stored.version, [b"theirs"])
+        assert values(record) == {"a": b"theirs", "b": b"0"}
+        await finish(backend, "t1", grant, {"a": b"turn"}, base=stored.version, counter=2, rooted=True)
+
+    async def test_a_rooted_commit_on_a_version_of_a_missing_session_conflicts(self, backend: Backend) -> None:
+        delta = update({"a": b"1"}, base=Version(3, new_commit_id()), counter=0, rooted=True)
+        assert await backend.commit(KEY, delta) == Conflict(("a",))
+        assert await missing(backend)
+
+    async def test_a_blind_commit_on_a_lost_version_writes_all_the_same(self, backend: Backend) -> None:
+        await put(backend, {"a": b"0"})
+        done = await put(backend, {"a": b"blind"}, base=Version(7, new_commit_id()), appends=[b"x"])
+        assert (done.version.counter, done.on_base) == (2, False)
+        assert values(await record_of(backend)) == {"a": b"blind"}
+
     # --- repeat ---
 
     async def test_a_repeated_update_is_seen_and_not_written_again(self, backend: Backend) -> None:

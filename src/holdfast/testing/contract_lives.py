@@ -12,6 +12,7 @@ from holdfast.backends.records import (
     Fenced,
     Gone,
     Granted,
+    Record,
     Rejected,
     Replay,
     Version,
@@ -320,7 +321,15 @@ class LifeContract(ContractBase):
         longer = got(await touch(backend, ttl_ms=LONG_MS), Committed)
         assert longer.expires_ms == longer.now_ms + LONG_MS
         await self.pass_ms(self.short_ms)
-        assert (await record_of(backend)).version == done.version
+        record = await record_of(backend)
+        assert (record.ttl_ms, values(record)) == (LONG_MS, {"a": b"1"})
+
+    async def test_a_new_ttl_is_a_new_version(self, backend: Backend) -> None:
+        done = await put(backend, {"a": b"1"}, birth=Birth(ttl_ms=LONG_MS))
+        delta = update(existence="must", ttl_ms=2 * LONG_MS)
+        assert got(await backend.commit(KEY, delta), Committed).version == Version(2, delta.commit_id)
+        record = got(await backend.load(KEY, tail=0, known=done.version), Record)  # not "unchanged"
+        assert (record.ttl_ms, record.version) == (2 * LONG_MS, Version(2, delta.commit_id))
 
     async def test_the_birth_of_a_turn_sets_user_and_ttl(self, backend: Backend) -> None:
         done = await run_turn(backend, "t1", user="ann", ttl_ms=self.short_ms, max_age_ms=LONG_MS)

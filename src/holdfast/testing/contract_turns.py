@@ -25,6 +25,7 @@ from holdfast.backends.records import (
 from holdfast.testing.calls import (
     KEY,
     LONG_MS,
+    asking,
     begin,
     ending,
     finish,
@@ -267,6 +268,22 @@ class TurnContract(ContractBase):
         assert second.incarnation == first.incarnation
         await finish(backend, "t1", second, appends=[b"answer"])
         assert (await record_of(backend)).tail == [b"question", b"answer"]
+
+    async def test_a_grant_brings_the_input_as_it_was_accepted_first(self, backend: Backend) -> None:
+        """The same input is sent again with another time in it: what enters the log is what was accepted."""
+        first = await granted(backend, "t1")
+        early, late = asking("t2", text=b"early"), asking("t2", text=b"late")
+        late.fingerprint = early.fingerprint
+        got(await backend.begin(KEY, early), Queued)
+        await backend.resolve(KEY, "t1", fence=first.fence)
+        grant = got(await backend.begin(KEY, late), Granted)
+        assert (grant.attempt, grant.entry) == (1, b"early")
+        assert got(await backend.begin(KEY, late), Granted).entry == b"early"
+        await backend.resolve(KEY, "t2", fence=grant.fence)
+        again = got(await backend.begin(KEY, early), Granted)
+        assert (again.attempt, again.entry) == (2, b"")
+        await finish(backend, "t2", again, appends=[])
+        assert (await record_of(backend)).tail == [b"early"]
 
     async def test_a_dead_head_stalls_nobody(self, backend: Backend) -> None:
         first = await granted(backend, "t1", lease_ms=self.short_ms)

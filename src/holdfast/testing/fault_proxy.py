@@ -169,6 +169,10 @@ class FaultProxy:
         """New connections are accepted and never answered; they stay dead afterwards. Old ones go on."""
         self._half_open = on
 
+    def redirect(self, host: str, port: int) -> None:
+        """New connections go to another server, as after a failover; open ones stay where they are."""
+        self._upstream = (host, port)
+
     def cut_all(self) -> None:
         """Cuts every open connection, on both sides, with a reset."""
         for link in list(self._links.values()):

@@ -188,7 +188,7 @@ class Model:
             now_ms=self._clock(),
             record=self.record(key),
             steps=list(mine.steps.items()),
-            entry=b"" if request.fingerprint else mine.entry,
+            entry=b"" if request.fingerprint and request.entry == mine.entry else mine.entry,
         )
 
     def journal(
@@ -254,6 +254,9 @@ class Model:
         if delta.fence and (life is None or delta.turn_id not in life.waiting or life.fence != delta.fence):
             return Fenced()
         current = life.version() if life is not None and life.commits else None
+        lost = delta.base is not None and delta.base.counter >= (current.counter if current else 0)
+        if delta.rooted and lost and current != delta.base and not delta.strict:
+            return Conflict(tuple(c.name for c in delta.changes))
         if current != delta.base:
             stored = {} if life is None else {name: value.counter for name, value in life.fields.items()}
             clashes = tuple(c.name for c in delta.changes if c.counter not in (ANY, stored.get(c.name, 0)))

@@ -86,7 +86,7 @@ def fences_restart() -> Iterator[None]:
     granting = MemoryBackend._admit
 
     def mutated(self: Any, key: Any, life: Any, mine: Any, request: Any, now: int) -> Any:
-        self._fence = 0 if life is None else life.head.fence
+        self._fence = 0 if life is None else life.head.fence >> rules.FENCE_BITS
         return granting(self, key, life, mine, request, now)
 
     with patch.object(MemoryBackend, "_admit", mutated):
@@ -101,6 +101,16 @@ def on_any_counter(head: Head | None, delta: Any) -> bool:
     if head is None or head.counter == 0:
         return delta.base is None
     return delta.base is not None and bool(delta.base.counter == head.counter)
+
+
+def lost_under_the_current_counter(head: Head | None, delta: Any) -> bool:
+    if not delta.rooted or delta.base is None:
+        return True
+    return bool(delta.base.counter <= (0 if head is None else head.counter))
+
+
+def ttl_is_a_touch(delta: Any) -> bool:
+    return not (delta.fence or delta.changes or delta.appends or delta.outcome)
 
 
 @contextmanager

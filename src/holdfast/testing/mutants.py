@@ -30,6 +30,7 @@ from holdfast.testing.mutant_patches import (
     journal_lost,
     keep_stamps,
     late_seen_check,
+    lost_under_the_current_counter,
     method,
     no_fence_in_commit,
     no_fence_in_journal,
@@ -41,6 +42,7 @@ from holdfast.testing.mutant_patches import (
     resolve_fences_anybody,
     resolve_reads_only,
     rule,
+    ttl_is_a_touch,
     within,
     without_field_counters,
 )
@@ -103,6 +105,24 @@ _add(
     "no-field-counter",
     "A field that both sides changed is overwritten.",
     rule("base_refusal", without_field_counters),
+)
+_add(
+    "fork-merged", "A commit made on a lost version merges by field counters.", rule("may_be_ancestor", lambda *_: True)
+)
+_add(
+    "roots-conflict",
+    "A rooted commit does not merge at all.",
+    rule("may_be_ancestor", lambda head, delta: not delta.rooted or delta.base is None),
+)
+_add(
+    "fork-by-one",
+    "A lost version under the current counter passes for an ancestor.",
+    rule("may_be_ancestor", lost_under_the_current_counter),
+)
+_add(
+    "new-ttl-is-a-touch",
+    "A new ttl keeps the version, so that copies tell the old one.",
+    rule("is_touch", ttl_is_a_touch),
 )
 _add("base-by-counter", "A base is compared by its counter, so that a fork passes.", rule("on_base", on_any_counter))
 _add(

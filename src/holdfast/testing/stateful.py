@@ -226,10 +226,13 @@ class _Scene:
             seen = None
         counter = seen.fields[name].counter if seen is not None and name in seen.fields else 0
         base: Version | None = seen.version if seen is not None else None
+        if base is not None and value % 29 == 28:  # a version that a failover lost
+            base = Version(base.counter + step.turn, new_commit_id())
         return Delta(
             commit_id=new_commit_id(),
             base=base,
             strict=value % 7 == 6,
+            rooted=value % 3 == 2,
             changes=[Change(name, None if value % 9 == 8 else b"%d" % value, ANY if value % 4 == 3 else counter)],
             appends=[b"note %d" % value] if value % 2 else [],
         )

@@ -48,6 +48,7 @@ from holdfast.errors import (
     TurnOvertaken,
     WrongUser,
 )
+from holdfast.sessions.forks import contradicts
 from holdfast.sessions.message import Message, MessageCodec
 from holdfast.sessions.near_cache import advanced
 from holdfast.turns.leases import Held
@@ -152,6 +153,7 @@ class TurnRun:
         """`begin`, repeated while its reply is lost: the token makes that harmless."""
         cached = self.store.cache.get(self.key, self.request.tail)
         self.request.known = cached.version if cached is not None else None
+        seen = cached if cached is not None else self.store.cache.witness(self.key)
         give_up = 0.0
         while True:
             try:
@@ -173,7 +175,10 @@ class TurnRun:
                 cached.expires_ms = reply.record.expires_ms
                 reply.record = cached
             elif isinstance(reply, Granted) and isinstance(reply.record, Record):
-                self.store.cache.put(self.key, reply.record)
+                self.store.keep(self.key, seen, reply.record)
+            elif isinstance(reply, Replay) and seen is not None and contradicts(seen, reply.stored):
+                with suppress(StoreError):
+                    await self._reload(seen)
             return reply
 
     async def _wait_observed(self) -> BeginReply:
@@ -267,20 +272,21 @@ class TurnRun:
         record = granted.record
         steps = dict(granted.steps)
         names: tuple[str, ...] = ()
-        for _ in range(retries + 1):
+        for tries in range(retries + 1):
             turn = self.turn(granted, record, steps)
             result = handler(turn)
             if inspect.isawaitable(result):
                 await result
             held.committing = True
-            reply = await self.commit(granted, turn)
+            # what was loaded after the grant may be lost in a failover that the grant outlives; what came with it cannot
+            reply = await self.commit(granted, turn, rooted=tries > 0)
             if not isinstance(reply, Conflict):
                 return reply, turn
             held.committing = False
             names = reply.names
             if self.store.observer is not None:
                 self.store.observer.rerun()
-            record = await self._reload()
+            record = await self._reload(record if isinstance(record, Record) else None)
         raise TurnConflict(
             f"session {self.key.id!r}: turn {self.request.turn_id!r} met other writers of "
             f"{', '.join(names) or 'the session'} {retries + 1} times",
@@ -289,7 +295,7 @@ class TurnRun:
 
     def _overtaken(self) -> None:
         """Begin again, as a takeover: a session that was deleted meanwhile is not brought back to life by that."""
-        self.store.cache.drop(self.key)
+        self.store.cache.doubt(self.key)
         self.request.fingerprint = b""
 
     def hold(self, granted: Granted) -> Held:
@@ -350,8 +356,8 @@ class TurnRun:
 
     # --- commit ---
 
-    async def commit(self, granted: Granted, turn: Turn) -> CommitReply:
-        """One commit, settled if its reply is lost; `SessionGone` and `WrongUser` are raised."""
+    async def commit(self, granted: Granted, turn: Turn, *, rooted: bool = False) -> CommitReply:
+        """One commit, settled if its reply is lost; `SessionGone` and `WrongUser` are raised. ``rooted`` as in `Delta`."""
         delta = Delta(
             os.urandom(16),
             self.request.turn_id,
@@ -362,15 +368,19 @@ class TurnRun:
             turn.state.changes(),
             turn.entries,
             kept_bytes(self.store.codec, attempts=granted.attempt),
+            rooted=rooted and not self._strict,
         )
         reply = await self._send(delta)
-        if isinstance(reply, Committed):
-            base = self.store.cache.get(self.key, 0)
-            # a later attempt's input was accepted, and is stored, with the first one's time: not known here to the byte
-            if granted.attempt > 1 or base is None or base.version != delta.base:
-                self.store.cache.drop(self.key)
-            elif known := advanced(base, delta, self._entries(turn.entries), reply, self.request.tail):
-                self.store.cache.put(self.key, known)
+        base = self.store.cache.get(self.key, 0)
+        if (
+            isinstance(reply, Committed)
+            and base is not None
+            and base.version == delta.base
+            and (known := advanced(base, delta, self._entries(granted, turn.entries), reply, self.request.tail))
+        ):
+            self.store.cache.put(self.key, known)
+        else:
+            self.store.cache.doubt(self.key)
         return reply
 
     async def _send(self, delta: Delta) -> CommitReply:
@@ -379,7 +389,7 @@ class TurnRun:
             try:
                 reply = await self.store.backend.commit(self.key, delta)
             except OutcomeUnknown:
-                self.store.cache.drop(self.key)
+                self.store.cache.doubt(self.key)
                 reply = await self.store.settle(self.key, delta.turn_id, started, delta.fence)
             except StoreClosed:
                 raise
@@ -401,11 +411,11 @@ class TurnRun:
                 raise WrongUser(f"session {self.key.id!r} belongs to another user")
         return reply
 
-    async def _reload(self) -> Record | None:
-        """The current session for another try of this turn, which still holds it."""
+    async def _reload(self, seen: Record | None) -> Record | None:
+        """The current session, for another try of this turn, which still holds it, or to compare it with what was seen of it."""
         record = await self.store.backend.load(self.key, tail=self.request.tail)
         if isinstance(record, Record):
-            self.store.cache.put(self.key, record)
+            self.store.keep(self.key, seen, record)
             return record
         return None
 
@@ -414,7 +424,7 @@ class TurnRun:
         kept = kept_bytes(self.store.codec, error=error[:500], attempts=granted.attempt)
         delta = Delta(os.urandom(16), self.request.turn_id, granted.fence, granted.incarnation, outcome=kept)
         reply = await self._send(delta)
-        self.store.cache.drop(self.key)
+        self.store.cache.doubt(self.key)
         if isinstance(reply, Fenced | Conflict):
             return None
         return self.outcome(reply, granted=granted, error=error[:500])
@@ -439,8 +449,10 @@ class TurnRun:
 
     # --- outcomes ---
 
-    def _entries(self, appended: list[bytes]) -> list[bytes]:
-        return [self.request.entry, *appended] if self.request.entry else appended
+    def _entries(self, granted: Granted, appended: list[bytes]) -> list[bytes]:
+        """What the commit wrote: the input as it was accepted, perhaps from an earlier sender, and this attempt's messages."""
+        entry = granted.entry or (self.request.entry if self.request.fingerprint else b"")
+        return [entry, *appended] if entry else appended
 
     def outcome(
         self,
@@ -463,7 +475,7 @@ class TurnRun:
                 turn_id,
                 reply.version,
                 reply.start,
-                store.messages_of(self._entries(turn.entries if turn is not None else [])),
+                store.messages_of(self._entries(granted, turn.entries if turn is not None else [])),
                 status="failed" if error else "completed",
                 error=error,
                 attempts=granted.attempt,

@@ -145,7 +145,15 @@ class CommitPacker:
         if delta.strict:
             flags |= 4
         more: list[bytes] = []
-        if wide or not fence or delta.ttl_ms is not None or delta.birth.user or whole_id or self._limits:
+        if (
+            wide
+            or not fence
+            or delta.ttl_ms is not None
+            or delta.birth.user
+            or whole_id
+            or self._limits
+            or delta.rooted
+        ):
             flags |= self._rare(delta, wide, indexed_ms, turn if whole_id else b"", more)
         elif delta.existence != "may":
             flags |= 256 if delta.existence == "must" else 512
@@ -196,6 +204,9 @@ class CommitPacker:
         if delta.incarnation and not delta.fence:  # with a fence four bytes do: it is never given out twice
             flags |= 1024
             more.append(delta.incarnation[4:])
+        if delta.rooted and delta.base is not None:
+            flags |= 4096
+            more.append(_I8(delta.base.counter))
         return flags
 
 

@@ -41,7 +41,7 @@ def begin(rows: Rows, key: SessionKey, request: BeginRequest) -> BeginReply:
             if not rules.same_input(done.body.fingerprint, request.fingerprint):
                 return Mismatch()
             return Replay(rows.stored(life, done))
-        pending = rows.pending(life.sid, entry_of=request.turn_id if takeover else "")
+        pending = rows.pending(life.sid, entry_of=request.turn_id)
     mine = pending.get(request.turn_id)
     if mine is None and takeover:
         return Absent()
@@ -108,7 +108,7 @@ def _granted(
         now_ms=now,
         record=rows.snapshot(life, request.tail, request.known) if with_record else None,
         steps=[] if fresh else rows.steps(life.sid, mine.turn_id),
-        entry=mine.entry if request.fingerprint == b"" else b"",
+        entry=b"" if request.fingerprint and mine.entry == request.entry else mine.entry,
     )
 
 

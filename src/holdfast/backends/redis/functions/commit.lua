@@ -42,10 +42,15 @@ local function conflicts(key, names, counters, any)
   return found
 end
 
-local function conflicting(key, args, first_set, sets, first_del, dels, at, wide)
-  local names, counters, one = {}, {}, wide and '<I8' or '<I4'
+local function all_names(args, first_set, sets, first_del, dels)
+  local names = {}
   for i = 1, sets do names[i] = args[first_set + 2 * i - 2] end
   for i = 1, dels do names[sets + i] = args[first_del + i - 1] end
+  return names
+end
+
+local function conflicting(key, args, first_set, sets, first_del, dels, at, wide)
+  local names, counters, one = all_names(args, first_set, sets, first_del, dels), {}, wide and '<I8' or '<I4'
   for i = 1, sets + dels do counters[i], at = struct.unpack(one, args[1], at) end
   return conflicts(key, names, counters, wide and 9e15 or 4294967295)
 end
@@ -69,13 +74,14 @@ local function write(key, m, done, stamp, args, first_set, sets)
   if n > 1 then redis.call('HSET', unpack(fields, 1, n)) end
 end
 
--- Flags: 1 base given, 2 incarnation given, 4 strict; rarer ones from 8 on, each with what it brings.
+-- Flags: 1 base given, 2 incarnation given, 4 strict; rarer ones from 8 on, each with what it brings (4096, rooted: the
+-- base's counter).
 local function commit(keys, args)
   local key, a = keys[1], args[1]
   local base, rest = siblings(key)
   local flags, c1, c2, c3, fence, length, tag, inc1, b1, b3, sets, dels, at
     = struct.unpack('<I2I4c8I4I8I2Bc0I4I4I4I2I2', a)
-  local ttl, b_ttl, b_max_age, indexed, inc2, turn
+  local ttl, b_ttl, b_max_age, indexed, inc2, turn, rooted
   local user, wide, must, fresh = '', false, false, false
   local age, turn_limit, update_limit = 86400000, 256, 64
   if flags >= 8 then
@@ -86,6 +92,7 @@ local function commit(keys, args)
     if bit.band(flags, 64) > 0 then turn, at = struct.unpack('<I2c0', a, at) end
     if bit.band(flags, 128) > 0 then age, turn_limit, update_limit, at = struct.unpack('<I8I4I4', a, at) end
     if bit.band(flags, 1024) > 0 then inc2, at = struct.unpack('<c12', a, at) end
+    if bit.band(flags, 4096) > 0 then rooted, at = struct.unpack('<I8', a, at) end
     flags = flags % 8
   end
   local has_base, has_inc, strict = flags % 2 == 1, flags % 4 >= 2, flags >= 4
@@ -144,6 +151,7 @@ local function commit(keys, args)
   local first_set, first_del = 2 + appends, 2 + appends + 2 * sets
   if not on_base then
     if strict then return {'X'} end
+    if rooted and rooted >= (h and h.counter or 0) then return {'X', all_names(args, first_set, sets, first_del, dels)} end
     if sets + dels > 0 then
       local names = conflicting(h and key, args, first_set, sets, first_del, dels, counters_at, wide)
       if #names > 0 then return {'X', names} end
@@ -157,7 +165,7 @@ local function commit(keys, args)
     h = born(i1, i2, user, b_ttl, b_max_age, indexed or 0, marked(base, rest), now)
   end
   local start, added = h.total, 0
-  local touch = fence == 0 and sets + dels + appends == 0 and #a < at
+  local touch = fence == 0 and sets + dels + appends == 0 and #a < at and not ttl
   if entry ~= '' or appends > 0 then
     added = append(base .. 'l' .. rest, start - h.paged, entry, args, 1 + appends)
     h.total = start + added

@@ -135,12 +135,12 @@ local function born(inc1, inc2, user, ttl, max_age, indexed, marked, now)
     asked = '', user = user, running = '', waiting = 0, queue = '', new = true}
 end
 
--- Fences of all sessions of a partition come from one counter, which outlives them.
-local function next_fence(base)
-  local fence = redis.call('INCR', base .. 'f')
+-- Fences of all sessions of a partition come from one counter, which outlives them; see rules.fence_of.
+local function next_fence(base, token)
+  local number = redis.call('INCR', base .. 'f')
   -- A member that is never due keeps the index from being made and dropped with every turn.
-  if fence == 1 then redis.call('ZADD', base .. 'p', '+inf', '-') end
-  return fence
+  if number == 1 then redis.call('ZADD', base .. 'p', '+inf', '-') end
+  return number * 65536 + (token and struct.unpack('<I2', token .. '\0\0') or 0)
 end
 
 -- Sixteen bytes that no other life has: eight random ones of the caller's, and a fence.

@@ -19,18 +19,20 @@ local function set_aside(h, key)
   return w, '+' .. w.id, input
 end
 
-local function granted(h, key, base, rest, rec, snapshot, takeover, now)
+-- `sent`: the input that this call brought ('' in a takeover, nil where it was just accepted); another one is sent back.
+local function granted(h, key, base, rest, rec, snapshot, sent, now)
   local reply = struct.pack('<BI8I4I4c12I8BI8', 71, h.fence, h.attempt, h.inc1, h.inc2, now, rec, h.expires)
   local steps = has(h.flags, STEPS)
-  if rec < 2 and not steps and not takeover then return reply end
+  local entry = sent and redis.call('HGET', key, 'r')
+  if sent and not entry then corrupt('an accepted input is missing') end
+  if entry == sent then entry = false end
+  if rec < 2 and not steps and not entry then return reply end
   local journaled = false
   if steps then
     journaled = redis.call('LRANGE', journal(base, rest, h.running), 0, -1)
     if #journaled == 0 then corrupt('journal') end
   end
-  local entry = takeover and redis.call('HGET', key, 'r')
-  if takeover and not entry then corrupt('an accepted input is missing') end
-  return {reply, snapshot[1] or false, snapshot[2] or false, journaled, entry, snapshot[3]}
+  return {reply, snapshot[1] or false, snapshot[2] or false, journaled, entry or false, snapshot[3]}
 end
 
 -- 0: nothing committed yet; 1: the caller's copy is current; 2: fields and tail, as they are before this call's writes.
@@ -96,7 +98,7 @@ local function begin(keys, args)
     if running and now < h.lease then
       if h.token == token then
         local rec, snapshot = snapshot_of(h, key, base, rest, known, k1, k3, tail)
-        return granted(h, key, base, rest, rec, snapshot, asked == '', now)
+        return granted(h, key, base, rest, rec, snapshot, asked == '' and '' or args[2], now)
       end
       if not has(h.flags, JOINED) then
         h.flags = h.flags + JOINED
@@ -144,7 +146,7 @@ local function begin(keys, args)
     _, aside, aside_input = set_aside(h, key)
   end
   if dead then wipe(dead, key, base, rest) end
-  local fence = next_fence(base)
+  local fence = next_fence(base, token)
   if not h then
     local inc1, inc2 = new_incarnation(token, fence)
     h = born(inc1, inc2, user, ttl, max_age, indexed or 0, marked(base, rest), now)
@@ -173,7 +175,9 @@ local function begin(keys, args)
   end
   if mine then redis.call('HDEL', key, '+' .. turn) end
   redis.call('ZADD', base .. 'p', h.due, member(rest, turn))
-  return granted(h, key, base, rest, rec, snapshot, asked == '', now)
+  local sent = nil
+  if mine or running then sent = asked == '' and '' or args[2] end
+  return granted(h, key, base, rest, rec, snapshot, sent, now)
 end
 
 -- The living head if this holder may journal and renew; its lease is lengthened then.
