@@ -10,11 +10,14 @@ import asyncio
 from typing import Final
 
 from holdfast.backends.redis.lane import Lane
+from holdfast.backends.redis.mapping import code_of
 from holdfast.backends.redis.wire import ReplyError
 from holdfast.errors import OutcomeUnknown, StoreError
 
 _MARGIN_S: Final = 0.05
 """WAIT gives up this much before its callers' deadline, so that its answer still arrives."""
+_ELSEWHERE: Final = frozenset({"MOVED", "ASK", "TRYAGAIN"})
+"""This counter's slot of a Cluster has left the server, or is about to."""
 
 
 class Acks:
@@ -24,7 +27,7 @@ class Acks:
         self.lane = lane
         self._next: asyncio.Future[None] | None = None
         self._next_deadline = 0.0
-        self._next_key = ""
+        self._next_keys: set[str] = set()
         self._needed = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -43,9 +46,10 @@ class Acks:
         if batch is None:
             batch = self._next = loop.create_future()
             batch.add_done_callback(_seen)
-            self._next_deadline = 0.0
+            self._next_deadline, self._next_keys = 0.0, set()
         self._next_deadline = max(self._next_deadline, deadline)
-        self._next_key, self._needed = key, needed
+        self._next_keys.add(key)
+        self._needed = needed
         if self._task is None:
             self._task = loop.create_task(self._run(), name="holdfast-redis-wait")
         await asyncio.wait([batch], timeout=max(0.0, deadline - loop.time()))
@@ -59,7 +63,7 @@ class Acks:
             while (batch := self._next) is not None:
                 self._next = None
                 try:
-                    short = await self._one_batch(self._next_key, self._next_deadline)
+                    short = await self._one_batch(self._next_keys, self._next_deadline)
                 except StoreError as error:
                     batch.set_exception(self._short(str(error)))
                 else:
@@ -70,8 +74,16 @@ class Acks:
         finally:
             self._task = None
 
-    async def _one_batch(self, key: str, deadline: float) -> str:
-        """What is short of it; "" where enough replicas have it."""
+    async def _one_batch(self, keys: set[str], deadline: float) -> str:
+        """What is short of it; "" where enough replicas have it. Any one counter will do: WAIT counts the whole server."""
+        short = ""
+        for key in keys:
+            short = await self._counted(key, deadline)
+            if code_of(short) not in _ELSEWHERE:
+                break
+        return short
+
+    async def _counted(self, key: str, deadline: float) -> str:
         needed = self._needed
         left_ms = int((deadline - asyncio.get_running_loop().time() - _MARGIN_S) * 1000)
         # no time left is no wait at all: WAIT with 0 would block for ever

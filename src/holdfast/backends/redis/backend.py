@@ -1,4 +1,4 @@
-"""The Redis backend: one server, 7.0 or newer. Every write is one function call; see the folder functions for what it does."""
+"""The Redis backend, 7.0 or newer. Every write is one function call; see the folder functions for what it does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ from holdfast.backends.records import (
     WrongUserFound,
 )
 from holdfast.backends.redis import health, listings
-from holdfast.backends.redis.calls import Calls
+from holdfast.backends.redis.calls import Calls, TransactionRefused
+from holdfast.backends.redis.cluster import Cluster
+from holdfast.backends.redis.cluster_health import cluster_findings
+from holdfast.backends.redis.cluster_hints import ShardHints
 from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
 from holdfast.backends.redis.packing import (
     CommitPacker,
@@ -67,7 +70,7 @@ class RedisBackend:
 
     name = "redis"
 
-    def __init__(self, calls: Calls, keys: Keys, subscriber: Subscriber, limits: OutcomeLimits) -> None:
+    def __init__(self, calls: Calls, keys: Keys, subscriber: Subscriber | ShardHints, limits: OutcomeLimits) -> None:
         self._calls = calls
         self._keys = keys
         self._key = keys.session
@@ -83,7 +86,8 @@ class RedisBackend:
         if known is None:
             try:
                 return await self._load_cold(key, name, tail)
-            except StoreFull:  # a full server refuses MULTI, also around reads; a function that only reads may run
+            except (StoreFull, TransactionRefused):
+                # a full server refuses MULTI, also around reads; a function that only reads may run
                 return await self._load(key, name, tail, b"")
         return await self._load(key, name, tail, ends_of(known))
 
@@ -154,7 +158,7 @@ class RedisBackend:
         )
         try:
             time, data, length, entries = await self._calls.read_atomic(name, commands, large=True)
-        except StoreFull:
+        except (StoreFull, TransactionRefused):
             reply = await self._calls.read(_READ_LOG, name, start, count, large=True)
             return None if reply is None else LogPage(reply[1], start, reply[0])
         meta = self._head(key, data, time, None, length)
@@ -213,16 +217,17 @@ class RedisBackend:
     # --- signals, end ---
 
     async def publish(self, key: SessionKey, hint: bytes) -> None:
-        await self._calls.command(self._keys.sibling(key, "c"), ("PUBLISH", self._keys.sibling(key, "c"), hint))
+        channel = self._keys.sibling(key, "c")
+        await self._calls.command(channel, (self._calls.library.publish, channel, hint))
 
     def watch(self, key: SessionKey) -> AbstractAsyncContextManager[Watch]:
         return self._subscriber.watch(self._keys.sibling(key, "c"))
 
     async def check(self) -> list[Finding]:
-        found: list[Finding] = []
-        for node in self._calls.topology.primaries():
-            found += await health.findings(node, self._calls.library)
-        return found
+        topology, library = self._calls.topology, self._calls.library
+        if isinstance(topology, Cluster):
+            return await cluster_findings(topology, library)
+        return [finding for node in topology.primaries() for finding in await health.findings(node, library)]
 
     async def close(self) -> None:
         await self._subscriber.close()

@@ -26,17 +26,19 @@ async def replicas_needed(topology: Topology, settings: Settings) -> int:
             await _ensure_fsync(node)
     if settings.durability != "replicated":
         return 0
-    counts = [int((await info(node)).get("connected_slaves", 0)) for node in topology.primaries()]
+    primaries = topology.primaries()
+    counts = [int((await info(node)).get("connected_slaves", 0)) for node in primaries]
     if isinstance(topology, SentinelSet):
         counts = [max(topology.replicas, *counts)]
-    for node, count in zip(topology.primaries(), counts, strict=True):
+    for node, count in zip(primaries, counts, strict=True):
         if count < max(1, settings.replicas):
             raise ServerUnsuitable(
                 f"Redis at {node.where} has {count} replicas; durability=replicated "
                 f"{f'with replicas={settings.replicas} ' if settings.replicas else ''}needs more: "
                 "add replicas, or open with durability=memory if a failover may lose the last writes"
             )
-    return settings.replicas or (max(counts) + 1) // 2
+    # of a Cluster each shard counts for itself, so the smallest one sets the number that all can give
+    return settings.replicas or (min(counts) + 1) // 2
 
 
 async def _ensure_fsync(node: Node) -> None:

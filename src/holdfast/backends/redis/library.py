@@ -15,12 +15,14 @@ class Library:
     """One text of the functions.
 
     Attributes:
+        publish: the command that sends a hint.
         tag: stands in every function's name.
         name: the library's name on the server.
         code: what FUNCTION LOAD takes.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, publish: str = "PUBLISH") -> None:
+        self.publish = publish
         digest = hashlib.sha256(source.encode()).hexdigest()
         self.tag = digest[:4]
         self.name = f"holdfast_{digest[:16]}"
@@ -33,3 +35,6 @@ class Library:
 
 SERVER: Final = Library(_SOURCE)
 """For a server of its own, and for Sentinel sets."""
+
+CLUSTER: Final = Library(_SOURCE.replace("--@cluster@ ", "").replace("'PUBLISH'", "'SPUBLISH'"), "SPUBLISH")
+"""For Clusters: refuses while its slot is being moved (functions/sessions.lua), and publishes within the shard."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable
-from typing import TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 import msgspec
 
@@ -11,19 +13,22 @@ from holdfast.backends.records import OutcomeLimits
 from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.backend import RedisBackend
 from holdfast.backends.redis.calls import Calls
+from holdfast.backends.redis.cluster import Cluster
+from holdfast.backends.redis.cluster_hints import ShardHints
 from holdfast.backends.redis.durability import replicas_needed
 from holdfast.backends.redis.health import ensure_suitable
-from holdfast.backends.redis.keys import Keys
-from holdfast.backends.redis.library import SERVER
+from holdfast.backends.redis.keys import PARTITIONS, Keys
+from holdfast.backends.redis.library import CLUSTER, SERVER, Library
 from holdfast.backends.redis.mapping import AccessRefused
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.sentinel import SentinelSet
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.topology import OneServer, Topology
-from holdfast.backends.redis.urls import Durability, Target, parse
-from holdfast.errors import ConfigError
+from holdfast.backends.redis.urls import Durability, Settings, Target, parse
+from holdfast.errors import ConfigError, StoreTimeout, StoreUnavailable
 
 _MakeNode = Callable[[Address], Node]
+_PAUSE_S: Final = 0.1
 
 
 class SettingsOptions(TypedDict, total=False):
@@ -65,8 +70,7 @@ async def open_redis(
     topology: Topology | None = None
     try:
         topology = await _topology(target, node_at, timeout)
-        for node in topology.primaries():
-            await ensure_suitable(node, SERVER, keys.probe(), allow_eviction=settings.allow_eviction)
+        await _check_all(topology, keys, settings, timeout)
         replicas = await replicas_needed(topology, settings)
     except BaseException as error:
         if topology is not None:
@@ -74,25 +78,55 @@ async def open_redis(
         if isinstance(error, AccessRefused):
             raise ConfigError(str(error)) from error
         raise
-    calls = Calls(topology, SERVER, timeout=timeout, replicas=replicas)
+    calls = Calls(topology, library_of(topology), timeout=timeout, replicas=replicas)
     return RedisBackend(calls, keys, _subscriber(topology, timeout), outcomes or OutcomeLimits())
 
 
 async def _topology(target: Target, node_at: _MakeNode, timeout: float) -> Topology:
     if target.kind == "single":
         return OneServer(node_at(target.address))
-    if target.kind == "sentinel":
-        sentinels = SentinelSet(target, node_at, timeout)
+    several = (SentinelSet if target.kind == "sentinel" else Cluster)(target, node_at, timeout)
+    try:
+        await several.start()
+    except BaseException:
+        await several.close()
+        raise
+    return several
+
+
+async def _check_all(topology: Topology, keys: Keys, settings: Settings, timeout: float) -> None:
+    """Checks every primary; waits for those of a Cluster that are just failing over."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    cluster = isinstance(topology, Cluster)
+    checked: set[Node] = set()
+    while left := [node for node in topology.primaries() if node not in checked]:
+        node = left[0]
+        probes = [keys.probe(p) for p in range(PARTITIONS)] if cluster else [keys.probe()]
+        mine = [probe for probe in probes if topology.node(probe) is node]
         try:
-            await sentinels.start()
-        except BaseException:
-            await sentinels.close()
-            raise
-        return sentinels
-    raise ConfigError("redis+cluster:// is not served yet")
+            await ensure_suitable(
+                node, library_of(topology), random.choice(mine), allow_eviction=settings.allow_eviction, cluster=cluster
+            )
+            checked.add(node)
+        except (StoreUnavailable, StoreTimeout) as error:
+            if not isinstance(topology, Cluster) or isinstance(error, AccessRefused) or loop.time() > deadline:
+                raise
+            topology.look_soon()
+            await asyncio.sleep(_PAUSE_S)
 
 
-def _subscriber(topology: Topology, timeout: float) -> Subscriber:
+def library_of(topology: Topology) -> Library:
+    """The functions for these servers."""
+    return CLUSTER if isinstance(topology, Cluster) else SERVER
+
+
+def _subscriber(topology: Topology, timeout: float) -> Subscriber | ShardHints:
+    if isinstance(topology, Cluster):
+        hints = ShardHints(topology, timeout)
+        topology.on_change(hints.moved)
+        return hints
+
     def address() -> Address | None:
         node = topology.node("")
         return node.address if node else None

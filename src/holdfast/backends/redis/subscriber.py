@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from holdfast.backends.redis.address import Address
@@ -44,10 +44,15 @@ class Subscriber:
 
     Args:
         address: where the primary is now; None while none is known.
+        elsewhere: given for a Cluster's shard channels; called when the server says that a channel is not (or no longer) its own.
     """
 
-    def __init__(self, address: Callable[[], Address | None], timeout: float) -> None:
+    def __init__(
+        self, address: Callable[[], Address | None], timeout: float, elsewhere: Callable[[], None] | None = None
+    ) -> None:
         self._address = address
+        self._elsewhere = elsewhere
+        self._kind = "S" if elsewhere else ""
         self._timeout = timeout
         self._wanted: dict[bytes, set[Watching]] = {}
         self._confirmed: dict[bytes, asyncio.Event] = {}
@@ -62,28 +67,40 @@ class Subscriber:
             raise StoreClosed("this Redis store is closed")
         name = text_bytes(channel)
         watching = Watching()
-        first = name not in self._wanted
-        self._wanted.setdefault(name, set()).add(watching)
-        confirmed = self._confirmed.setdefault(name, asyncio.Event())
         try:
-            if self._task is None:
-                self._task = asyncio.create_task(self._run(), name="holdfast-redis-hints")
-            elif first:
-                await self._say("SUBSCRIBE", name)
+            confirmed = await self.add(name, watching)
             with suppress(TimeoutError):  # hints are lossy: the caller polls
                 async with asyncio.timeout(self._timeout):
                     await confirmed.wait()
             yield watching
         finally:
-            await self._forget(name, watching)
+            await self.forget(name, watching)
 
-    async def _forget(self, name: bytes, watching: Watching) -> None:
+    async def add(self, name: bytes, watching: Watching) -> asyncio.Event:
+        """Hints of this channel go to ``watching`` from when the event is set."""
+        first = name not in self._wanted
+        self._wanted.setdefault(name, set()).add(watching)
+        confirmed = self._confirmed.setdefault(name, asyncio.Event())
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="holdfast-redis-hints")
+        elif first:
+            await self._say(self._kind + "SUBSCRIBE", name)
+        return confirmed
+
+    async def repair(self) -> None:
+        """Asks again for what the server has not confirmed."""
+        for name, confirmed in list(self._confirmed.items()):
+            if not confirmed.is_set():
+                await self._say(self._kind + "SUBSCRIBE", name)
+
+    async def forget(self, name: bytes, watching: Watching) -> None:
+        """No more hints of this channel for ``watching``."""
         watchers = self._wanted.get(name, set())
         watchers.discard(watching)
         if not watchers:
             self._wanted.pop(name, None)
             self._confirmed.pop(name, None)
-            await self._say("UNSUBSCRIBE", name)
+            await self._say(self._kind + "UNSUBSCRIBE", name)
 
     async def _say(self, *args: str | bytes) -> None:
         connection = self._connection
@@ -103,8 +120,8 @@ class Subscriber:
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
                 self._connection = connection
-                if self._wanted:
-                    await connection.send_command("SUBSCRIBE", *self._wanted)
+                for name in list(self._wanted):  # one by one: a Cluster's shard channels may not share a command
+                    await connection.send_command(self._kind + "SUBSCRIBE", name)
                 failures = 0
                 await self._listen(connection)
             except (RedisError, OSError, TimeoutError):
@@ -127,16 +144,24 @@ class Subscriber:
                 asked = True
                 await connection.send_command("PING", check_health=False)
                 continue
+            except ResponseError:
+                if self._elsewhere is None:
+                    raise
+                self._elsewhere()
+                continue
             asked = False
             if not isinstance(message, list) or len(message) < 3:
                 continue
             kind, name, data = message
-            if kind == b"message":
+            if kind in (b"message", b"smessage"):
                 for watching in self._wanted.get(name, ()):
                     if not watching.hints.full():
                         watching.hints.put_nowait(data)
-            elif kind == b"subscribe" and name in self._confirmed:
+            elif kind in (b"subscribe", b"ssubscribe") and name in self._confirmed:
                 self._confirmed[name].set()
+            elif kind == b"sunsubscribe" and name in self._confirmed and self._elsewhere is not None:
+                self._confirmed[name].clear()
+                self._elsewhere()
 
     def moved(self) -> None:
         """The primary is another one now: subscribes there."""
