@@ -1,5 +1,13 @@
 """What every test may ask for; it stands in a module of its own name, so that tests can import its classes too."""
 
+from redis_servers import (  # noqa: F401 -- fixtures, found by their names
+    certificates,
+    new_redis_cluster,
+    new_sentinel_set,
+    redis_cluster,
+    sentinel_set,
+    tls_redis,
+)
 from store_nodes import (  # noqa: F401 -- fixtures and hooks, found by their names
     backend_name,
     figures,

@@ -8,6 +8,9 @@
 | `MUTANTS` | backends broken on purpose, to test the tests | |
 | `FakeClock` | the store's clock in the test's hand | |
 | `FaultProxy`, `Faults` | a TCP proxy that loses, delays, cuts and holds | |
+| `RedisServer`, `TlsRedisServer` | a redis-server of one's own | redis-server; openssl for TLS |
+| `SentinelSet` | a primary, replicas and Sentinels that fail over | redis-server |
+| `RedisCluster` | a Cluster that fails over and reshards | redis-server, redis-cli |
 | `History`, `check_history` | finds lost, doubled, forked and torn turns | |
 
 Names are imported when they are first used, so that importing this package needs nothing installed.
@@ -19,16 +22,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from holdfast.testing.access import Access
+    from holdfast.testing.certificates import Certificates, make_certificates
     from holdfast.testing.clock import FakeClock
+    from holdfast.testing.clusters import ClusterNode, RedisCluster
     from holdfast.testing.contract import BackendContract
     from holdfast.testing.fault_proxy import FaultProxy, Faults, Held, Traffic
     from holdfast.testing.history import Anomaly, History, Line, Operation, check_history
     from holdfast.testing.model import Model
     from holdfast.testing.mutants import MUTANTS, Mutant
+    from holdfast.testing.places import ServerMissing
+    from holdfast.testing.sentinels import NoPrimary, SentinelServer, SentinelSet
+    from holdfast.testing.servers import RedisServer, TlsRedisServer
     from holdfast.testing.stateful import Step, play, random_steps, steps
     from holdfast.testing.suite import Failure, run_suite
 
 _HOME = {
+    "Access": "access",
+    "Certificates": "certificates",
+    "make_certificates": "certificates",
+    "ClusterNode": "clusters",
+    "RedisCluster": "clusters",
+    "ServerMissing": "places",
+    "NoPrimary": "sentinels",
+    "SentinelServer": "sentinels",
+    "SentinelSet": "sentinels",
+    "RedisServer": "servers",
+    "TlsRedisServer": "servers",
     "FakeClock": "clock",
     "BackendContract": "contract",
     "FaultProxy": "fault_proxy",
@@ -53,8 +73,11 @@ _HOME = {
 
 __all__ = [
     "MUTANTS",
+    "Access",
     "Anomaly",
     "BackendContract",
+    "Certificates",
+    "ClusterNode",
     "Failure",
     "FakeClock",
     "FaultProxy",
@@ -64,10 +87,18 @@ __all__ = [
     "Line",
     "Model",
     "Mutant",
+    "NoPrimary",
     "Operation",
+    "RedisCluster",
+    "RedisServer",
+    "SentinelServer",
+    "SentinelSet",
+    "ServerMissing",
     "Step",
+    "TlsRedisServer",
     "Traffic",
     "check_history",
+    "make_certificates",
     "play",
     "random_steps",
     "run_suite",

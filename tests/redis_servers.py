@@ -1,0 +1,88 @@
+"""Fixtures of real Redis in production's shapes: Sentinels, a Cluster, TLS. A missing program skips; in CI it fails.
+
+The session's servers are for tests that leave them as they were (every server up, no slot moved); a test that breaks one
+makes its own with ``async with new_sentinel_set()`` or ``new_redis_cluster()``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from holdfast.testing import Certificates, RedisCluster, SentinelSet, TlsRedisServer
+
+
+def needs(*programs: str) -> None:
+    """Skips where one of these programs is not installed; in CI that is a failure."""
+    missing = ", ".join(program for program in programs if shutil.which(program) is None)
+    if missing:
+        skip_or_fail(f"not installed: {missing}; `sh scripts/install-servers.sh` installs it")
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skips with a reason; in CI every test has to run, and it is a failure."""
+    if os.environ.get("CI", "").lower() in ("true", "1"):
+        pytest.fail(f"{reason} (CI has to run every test)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A CA, certificates of server and client, and some that have to be refused."""
+    needs("openssl")
+    from holdfast.testing import make_certificates
+
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def sentinel_set() -> Iterator[SentinelSet]:
+    """One primary, two replicas, three Sentinels, for all tests that break none of them."""
+    needs("redis-server")
+    from holdfast.testing import SentinelSet
+
+    with SentinelSet() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three primaries with a replica each, for all tests that break none of them and move no slot."""
+    needs("redis-server", "redis-cli")
+    from holdfast.testing import RedisCluster
+
+    with RedisCluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tls_redis() -> Iterator[TlsRedisServer]:
+    """One redis-server that speaks TLS only and asks for a client certificate."""
+    needs("redis-server", "openssl")
+    from holdfast.testing import TlsRedisServer
+
+    with TlsRedisServer() as running:
+        yield running
+
+
+@pytest.fixture
+def new_sentinel_set() -> type[SentinelSet]:
+    """Makes a set that a test may break: ``async with new_sentinel_set(replicas=2) as running``."""
+    needs("redis-server")
+    from holdfast.testing import SentinelSet
+
+    return SentinelSet
+
+
+@pytest.fixture
+def new_redis_cluster() -> type[RedisCluster]:
+    """Makes a Cluster that a test may break: ``async with new_redis_cluster() as running``."""
+    needs("redis-server", "redis-cli")
+    from holdfast.testing import RedisCluster
+
+    return RedisCluster
