@@ -195,6 +195,7 @@ class Cluster:
     async def _settled(self, slot: int, canary: str, node: Node) -> Way | None:
         """Where a call can go that was refused because of its slot's move. None if that is not over by the timeout."""
         ends = self._now() + self._timeout
+        taking: Node | None = None
         if node in self._guests:
             await asyncio.sleep(random.uniform(*_MOVING_S))
         while self._now() < ends:
@@ -205,18 +206,28 @@ class Cluster:
             except StoreError:
                 return Way(node)  # the call meets the same, and is told what
             code = code_of(str(there)) if there.__class__ is ReplyError else ""
-            if code != "ASK":
-                return await self._moved(str(there), node, ends) if code == "MOVED" else Way(node)
-            _, place = redirection(str(there), node.address.host)
-            self._moving_to[slot] = f"{place[0]}:{place[1]}"
-            if left == 0:
-                # New keys cannot appear here any more: what is missing on this side is refused with ASK.
+            if code == "MOVED":
+                return await self._moved(str(there), node, ends)
+            if code == "ASK":
+                _, place = redirection(str(there), node.address.host)
                 taking = self._at(place)
+                self._moving_to[slot] = taking.where
                 if taking not in self._owner.values():
                     self._guests.add(taking)
-                return Way(taking, asking=True)
+                if left == 0:
+                    # New keys cannot appear here any more: what is missing on this side is refused with ASK.
+                    return Way(taking, asking=True)
+            elif taking is None or not await self._left(taking, slot, ends):
+                return Way(node)  # the move was given up, and nothing is on the other side (redis-cli --cluster fix does so)
             await asyncio.sleep(random.uniform(*_MOVING_S))
         return None
+
+    async def _left(self, node: Node, slot: int, deadline: float) -> bool:
+        """Does a node that is to have nothing of this slot still have some?"""
+        with suppress(StoreError):
+            left = await node.lanes[0].call(("CLUSTER", "COUNTKEYSINSLOT", slot), write=False, deadline=deadline)
+            return left.__class__ is int and left > 0
+        return False
 
     # --- the map ---
 
