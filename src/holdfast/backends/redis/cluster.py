@@ -28,6 +28,8 @@ _MOVING_S: Final = (0.01, 0.05)
 """Between two looks at a slot that is being moved."""
 _ASK_S: Final = 1.0
 """A node that says nothing for this long is left aside."""
+_LOOK_S: Final = 0.2
+"""So long a look waits for the nodes' answers; later ones count as well."""
 _ASKED: Final = 9
 """How many nodes are asked for the map at a time."""
 _SILENT_S: Final = 1.0
@@ -67,6 +69,7 @@ class Cluster:
         self._changed = asyncio.Event()
         self._callbacks: list[Callable[[], None]] = []
         self._looking: asyncio.Task[None] | None = None
+        self._asks: dict[Place, asyncio.Task[Exception | None]] = {}
         self._keeping: asyncio.Task[None] | None = None
         self._moves: dict[int, asyncio.Task[Way | None]] = {}
         self._moving_to: dict[int, str] = {}
@@ -135,7 +138,8 @@ class Cluster:
 
     async def close(self) -> None:
         self._closed = True
-        tasks = [task for task in (self._looking, self._keeping, *self._moves.values()) if task is not None]
+        background = (self._looking, self._keeping, *self._moves.values(), *self._asks.values())
+        tasks = [task for task in background if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
@@ -218,7 +222,9 @@ class Cluster:
                     # New keys cannot appear here any more: what is missing on this side is refused with ASK.
                     return Way(taking, asking=True)
             elif taking is None or not await self._left(taking, slot, ends):
-                return Way(node)  # the move was given up, and nothing is on the other side (redis-cli --cluster fix does so)
+                return Way(
+                    node
+                )  # the move was given up, and nothing is on the other side (redis-cli --cluster fix does so)
             await asyncio.sleep(random.uniform(*_MOVING_S))
         return None
 
@@ -236,22 +242,28 @@ class Cluster:
         await asyncio.sleep(_PAUSE_S / 2)  # whoever fails at once does not make us ask without a pause
 
     async def _look(self) -> list[Exception]:
-        """Asks some nodes for the map, and takes over what is new in each answer as it comes; returns what failed."""
+        """Asks some nodes for the map, and takes over what is new in each answer as it comes; returns what failed.
+
+        Frozen nodes hold up nobody: their answers are not waited for, and they are not asked twice at a time.
+        """
         self._looked_at = self._now()
-        known = self._known | set(self._nodes) or set(self._seeds)
-        asked = random.sample(sorted(known), min(_ASKED, len(known)))
-        if not set(asked) & set(self._seeds):
-            asked.append(random.choice(self._seeds))
-        troubles: list[Exception] = []
+        known = (self._known | set(self._nodes) or set(self._seeds)) - set(self._asks)
+        places = random.sample(sorted(known), min(_ASKED, len(known)))
+        if not set(places) & set(self._seeds):
+            places += {random.choice(self._seeds)} - set(self._asks)
+        for place in places:
+            self._asks[place] = asyncio.create_task(self._ask(place), name="holdfast-redis-cluster-ask")
+            self._asks[place].add_done_callback(lambda _, place=place: self._asks.pop(place, None))  # type: ignore[misc]
+        tasks = list(self._asks.values())
+        done = (await asyncio.wait(tasks, timeout=_LOOK_S))[0] if tasks else ()
+        return [trouble for task in done if not task.cancelled() and (trouble := task.result()) is not None]
 
-        async def ask(place: Place) -> None:
-            try:
-                self._take(await view_of(self._address.at(*place), min(_ASK_S, self._timeout)))
-            except (ConfigError, StoreUnavailable) as error:
-                troubles.append(error)
-
-        await asyncio.gather(*[ask(place) for place in asked])
-        return troubles
+    async def _ask(self, place: Place) -> Exception | None:
+        try:
+            self._take(await view_of(self._address.at(*place), min(_ASK_S, self._timeout)))
+        except (ConfigError, StoreUnavailable) as error:
+            return error
+        return None
 
     def _take(self, view: View) -> None:
         """Takes over the claims that are newer than what is known."""
