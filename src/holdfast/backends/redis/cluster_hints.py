@@ -44,10 +44,10 @@ class ShardHints:
         watching = Watching()
         self._watched[watching] = (channel, node)
         try:
-            confirmed = await self._at(node).add(text_bytes(channel), watching)
+            await self._at(node).add(text_bytes(channel), watching)
             with suppress(TimeoutError):  # hints are lossy: the caller polls
                 async with asyncio.timeout(self._timeout):
-                    await confirmed.wait()
+                    await watching.subscribed.wait()
             yield watching
         finally:
             channel, node = self._watched.pop(watching)
@@ -85,6 +85,8 @@ class ShardHints:
                 await self._at(new).add(text_bytes(channel), watching)
                 if watching not in self._watched:  # it ended meanwhile
                     await self._at(new).forget(text_bytes(channel), watching)
+                elif not watching.hints.full():
+                    watching.hints.put_nowait(b"moved")  # a hint may have been lost on the way: look
             for node in set(self._subscribers) - set(self._cluster.primaries()):
                 await self._subscribers.pop(node).close()
             if self._refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -27,6 +28,8 @@ class Watching:
 
     def __init__(self) -> None:
         self.hints: asyncio.Queue[bytes] = asyncio.Queue(_MAX_HINTS)
+        self.subscribed = asyncio.Event()
+        """Set once the server has confirmed the subscription."""
 
     async def wait(self, timeout: float) -> bytes | None:
         """See `holdfast.backends.contract.Watch.wait`."""
@@ -55,7 +58,8 @@ class Subscriber:
         self._kind = "S" if elsewhere else ""
         self._timeout = timeout
         self._wanted: dict[bytes, set[Watching]] = {}
-        self._confirmed: dict[bytes, asyncio.Event] = {}
+        self._confirmed: set[bytes] = set()
+        self._leaving: Counter[bytes] = Counter()  # asked to be unsubscribed, so that the answer is no surprise
         self._connection: AbstractConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -68,30 +72,29 @@ class Subscriber:
         name = text_bytes(channel)
         watching = Watching()
         try:
-            confirmed = await self.add(name, watching)
+            await self.add(name, watching)
             with suppress(TimeoutError):  # hints are lossy: the caller polls
                 async with asyncio.timeout(self._timeout):
-                    await confirmed.wait()
+                    await watching.subscribed.wait()
             yield watching
         finally:
             await self.forget(name, watching)
 
-    async def add(self, name: bytes, watching: Watching) -> asyncio.Event:
-        """Hints of this channel go to ``watching`` from when the event is set."""
+    async def add(self, name: bytes, watching: Watching) -> None:
+        """Hints of this channel go to ``watching``, from when it is subscribed."""
         first = name not in self._wanted
         self._wanted.setdefault(name, set()).add(watching)
-        confirmed = self._confirmed.setdefault(name, asyncio.Event())
+        if name in self._confirmed:
+            watching.subscribed.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="holdfast-redis-hints")
         elif first:
             await self._say(self._kind + "SUBSCRIBE", name)
-        return confirmed
 
     async def repair(self) -> None:
         """Asks again for what the server has not confirmed."""
-        for name, confirmed in list(self._confirmed.items()):
-            if not confirmed.is_set():
-                await self._say(self._kind + "SUBSCRIBE", name)
+        for name in set(self._wanted) - self._confirmed:
+            await self._say(self._kind + "SUBSCRIBE", name)
 
     async def forget(self, name: bytes, watching: Watching) -> None:
         """No more hints of this channel for ``watching``."""
@@ -99,7 +102,9 @@ class Subscriber:
         watchers.discard(watching)
         if not watchers:
             self._wanted.pop(name, None)
-            self._confirmed.pop(name, None)
+            self._confirmed.discard(name)
+            if self._connection is not None:
+                self._leaving[name] += 1
             await self._say(self._kind + "UNSUBSCRIBE", name)
 
     async def _say(self, *args: str | bytes) -> None:
@@ -128,8 +133,8 @@ class Subscriber:
                 failures += 1
             finally:
                 self._connection = None
-                for event in self._confirmed.values():
-                    event.clear()
+                self._confirmed.clear()
+                self._leaving.clear()
                 await connection.disconnect(nowait=True)
             await asyncio.sleep(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
 
@@ -157,11 +162,19 @@ class Subscriber:
                 for watching in self._wanted.get(name, ()):
                     if not watching.hints.full():
                         watching.hints.put_nowait(data)
-            elif kind in (b"subscribe", b"ssubscribe") and name in self._confirmed:
-                self._confirmed[name].set()
-            elif kind == b"sunsubscribe" and name in self._confirmed and self._elsewhere is not None:
-                self._confirmed[name].clear()
-                self._elsewhere()
+            elif kind in (b"subscribe", b"ssubscribe") and name in self._wanted:
+                self._confirmed.add(name)
+                for watching in self._wanted[name]:
+                    watching.subscribed.set()
+            elif kind in (b"unsubscribe", b"sunsubscribe"):
+                self._left(name)
+
+    def _left(self, name: bytes) -> None:
+        if self._leaving[name] > 1:
+            self._leaving[name] -= 1
+        elif self._leaving.pop(name, 0) == 0 and name in self._wanted and self._elsewhere is not None:
+            self._confirmed.discard(name)
+            self._elsewhere()
 
     def moved(self) -> None:
         """The primary is another one now: subscribes there."""
