@@ -1,9 +1,11 @@
 """What every test may ask for; it stands in a module of its own name, so that tests can import its classes too."""
 
-from redis_servers import (  # noqa: F401 -- fixtures, found by their names
+from redis_servers import (  # noqa: F401 -- fixtures and hooks, found by their names
     certificates,
+    new_partitioned_set,
     new_redis_cluster,
     new_sentinel_set,
+    pytest_say_what_is_untested,
     redis_cluster,
     sentinel_set,
     tls_redis,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from holdfast.testing import Certificates, RedisCluster, SentinelSet, TlsRedisServer
+    from holdfast.testing import Certificates, PartitionedSentinelSet, RedisCluster, SentinelSet, TlsRedisServer
+
+_untested: set[str] = set()
 
 
 def needs(*programs: str) -> None:
@@ -29,6 +31,22 @@ def skip_or_fail(reason: str) -> None:
     if os.environ.get("CI", "").lower() in ("true", "1"):
         pytest.fail(f"{reason} (CI has to run every test)")
     pytest.skip(reason)
+
+
+def needs_namespaces() -> None:
+    """Skips where network namespaces do not work, and says so at the end of the run; programs that are missing fail in CI."""
+    needs("ip", "nft")
+    from holdfast.testing import why_no_namespaces
+
+    if reason := why_no_namespaces():
+        _untested.add(f"partitions are NOT tested: {reason}")
+        pytest.skip(reason)
+
+
+@pytest.hookimpl(specname="pytest_terminal_summary")
+def pytest_say_what_is_untested(terminalreporter: Any) -> None:
+    for line in sorted(_untested):
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +104,13 @@ def new_redis_cluster() -> type[RedisCluster]:
     from holdfast.testing import RedisCluster
 
     return RedisCluster
+
+
+@pytest.fixture
+def new_partitioned_set() -> type[PartitionedSentinelSet]:
+    """Makes a set whose network a test may cut: ``async with new_partitioned_set() as running``."""
+    needs("redis-server")
+    needs_namespaces()
+    from holdfast.testing import PartitionedSentinelSet
+
+    return PartitionedSentinelSet

@@ -10,6 +10,7 @@
 | `FaultProxy`, `Faults` | a TCP proxy that loses, delays, cuts and holds | |
 | `RedisServer`, `TlsRedisServer` | a redis-server of one's own | redis-server; openssl for TLS |
 | `SentinelSet` | a primary, replicas and Sentinels that fail over | redis-server |
+| `PartitionedSentinelSet`, `NetworkNamespaces` | hosts that can be cut off from each other | Linux, root, ip, nft |
 | `RedisCluster` | a Cluster that fails over and reshards | redis-server, redis-cli |
 | `History`, `check_history` | finds lost, doubled, forked and torn turns | |
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from holdfast.testing.history import Anomaly, History, Line, Operation, check_history
     from holdfast.testing.model import Model
     from holdfast.testing.mutants import MUTANTS, Mutant
+    from holdfast.testing.namespaces import Host, NamespaceTrouble, NetworkNamespaces, why_no_namespaces
+    from holdfast.testing.partitions import PartitionedSentinelSet
     from holdfast.testing.places import ServerMissing
     from holdfast.testing.sentinels import NoPrimary, SentinelServer, SentinelSet
     from holdfast.testing.servers import RedisServer, TlsRedisServer
@@ -38,6 +41,11 @@ if TYPE_CHECKING:
     from holdfast.testing.suite import Failure, run_suite
 
 _HOME = {
+    "Host": "namespaces",
+    "NamespaceTrouble": "namespaces",
+    "NetworkNamespaces": "namespaces",
+    "why_no_namespaces": "namespaces",
+    "PartitionedSentinelSet": "partitions",
     "Access": "access",
     "Certificates": "certificates",
     "make_certificates": "certificates",
@@ -84,11 +92,15 @@ __all__ = [
     "Faults",
     "Held",
     "History",
+    "Host",
     "Line",
     "Model",
     "Mutant",
+    "NamespaceTrouble",
+    "NetworkNamespaces",
     "NoPrimary",
     "Operation",
+    "PartitionedSentinelSet",
     "RedisCluster",
     "RedisServer",
     "SentinelServer",
@@ -103,6 +115,7 @@ __all__ = [
     "random_steps",
     "run_suite",
     "steps",
+    "why_no_namespaces",
 ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypedDict, cast
 
 from holdfast.testing.access import Access, in_quotes
 from holdfast.testing.places import Loopback, Place, ServerMissing
@@ -18,6 +18,7 @@ from holdfast.testing.servers import RedisServer
 
 _POLL_S: Final = 0.02
 _ASK_S: Final = 1.0
+_TILT_MS: Final = 3000
 _HASTE: Final = {"info-period": 100, "publish-period": 100}
 _USUAL: Final = {"info-period": 10_000, "publish-period": 2000}
 _DATA_OPTIONS: Final = {"appendonly": "yes", "repl-diskless-sync-delay": "0"}
@@ -56,6 +57,8 @@ class DataServer(RedisServer):
 class SentinelServer(RedisProcess):
     """One Sentinel. It keeps what it learned in its own configuration file, also over a restart.
 
+    After a pause of 2 s (frozen, or a busy machine) a Sentinel acts on nothing for a while (TILT): here for 3 s in place of 30.
+
     Args:
         lines: what it watches, as lines of sentinel.conf.
     """
@@ -74,6 +77,10 @@ class SentinelServer(RedisProcess):
         if not path.exists():
             super()._write_config(path)
 
+    def _start(self) -> None:
+        super()._start()
+        self.command("SENTINEL", "DEBUG", "tilt-period", _TILT_MS)
+
     def master(self, service: str) -> dict[str, str]:
         """What it knows of the primary: SENTINEL MASTER."""
         return _mapping(self.command("SENTINEL", "MASTER", service, timeout=_ASK_S))
@@ -84,12 +91,23 @@ class SentinelServer(RedisProcess):
         return [_mapping(one) for one in cast(list[object], found)]
 
 
+class SentinelSettings(TypedDict, total=False):
+    """What `SentinelSet` takes besides numbers and places of servers."""
+
+    down_after_ms: int
+    failover_timeout_ms: int
+    parallel_syncs: int
+    access: Access | None
+    sentinel_access: Access | None
+    options: Mapping[str, str] | None
+
+
 class SentinelSet:
     """One primary, replicas and Sentinels on loopback (or other places), for a ``with`` or ``async with``.
 
     Everything is saved (``appendonly yes``): a server that comes back empty would lose what it had acknowledged. Every
-    Sentinel knows all others and all replicas once it has started, so that a failover works at once. After a failover
-    the Sentinels begin no other for twice the ``failover_timeout_ms``.
+    Sentinel knows all others and all replicas once it has started, so that a failover works at once. After a
+    failover that failed the Sentinels begin no other for twice the ``failover_timeout_ms``.
 
     Args:
         replicas: how many besides the primary.

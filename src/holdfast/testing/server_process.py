@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -120,6 +121,7 @@ class RedisProcess:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        weakref.finalize(self, _kill, self._process, os.getpid())  # where nobody closes it
         self.frozen = False
         ends = time.monotonic() + _START_S
         while not self._answers():
@@ -133,6 +135,7 @@ class RedisProcess:
         assert self._folder is not None
         lines = [
             f"bind {self.place.address}",
+            "protected-mode no",  # nobody else reaches that address
             f"dir {in_quotes(self._folder.name)}",
             f"logfile {in_quotes(str(path.with_name('redis.log')))}",
             *self.access.port_lines(self.port),
@@ -225,3 +228,9 @@ class RedisProcess:
         """INFO as a flat mapping."""
         text = str(self.command("INFO", section))
         return dict(line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith("#"))
+
+
+def _kill(process: subprocess.Popen[bytes], owner: int) -> None:
+    if os.getpid() == owner and process.poll() is None:
+        process.kill()
+        process.wait()
