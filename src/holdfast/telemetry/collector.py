@@ -86,7 +86,7 @@ class StoreCollector(Collector):
         for name, meaning, value in (
             ("turn_reruns", "Handlers called again because another writer changed the same keys.", turns.reruns),
             ("steps_replayed", "Steps whose result came from the journal.", turns.steps_replayed),
-            ("forks_detected", "Sessions of which two sides of a failover accepted something.", turns.forks),
+            ("forks_detected", "Sessions of which two sides of a failover accepted something.", self._store.forks),
         ):
             yield CounterMetricFamily(f"holdfast_{name}", meaning, value)
 

@@ -26,7 +26,6 @@ class TurnCounts:
         self.waits: dict[str, Timings] = {end: Timings(TURN_BOUNDS) for end in get_args(WaitEnd)}
         self.reruns = 0
         self.steps_replayed = 0
-        self.forks = 0
         self.counted_above = False
 
     def count(self, end: str, seconds: float) -> None:
@@ -34,10 +33,6 @@ class TurnCounts:
         self.ends[end] = self.ends.get(end, 0) + 1
         if end == "completed":
             self.seconds.add(seconds)
-
-    def forked(self, *_: object) -> None:
-        """Counts a fork that was found (two sides of a failover accepted something); takes whatever its finder says."""
-        self.forks += 1
 
     # --- told by the store ---
 

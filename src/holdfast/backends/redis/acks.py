@@ -11,12 +11,15 @@ from collections.abc import Sequence, Set
 from typing import Any, Final, Protocol
 
 from holdfast.backends.redis.lane import Lane
+from holdfast.backends.redis.mapping import code_of
 from holdfast.backends.redis.wire import Arg, ReplyError
 from holdfast.errors import OutcomeUnknown, StoreError
 
 _SLICE_MS: Final = 200
 _MARGIN_S: Final = 0.05
 """WAIT gives up this much before its callers' deadline, so that its answer still arrives."""
+_ELSEWHERE: Final = frozenset({"MOVED", "ASK", "TRYAGAIN"})
+"""This counter's slot of a Cluster has left the server, or is about to."""
 
 
 Place = tuple[str, int]
@@ -60,7 +63,7 @@ class Acks:
         self.lane = lane
         self._next: asyncio.Future[None] | None = None
         self._next_deadline = 0.0
-        self._next_key = ""
+        self._next_keys: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def wait(self, key: str, quorum: Quorum, deadline: float) -> None:
@@ -79,9 +82,9 @@ class Acks:
         if batch is None:
             batch = self._next = loop.create_future()
             batch.add_done_callback(_seen)
-            self._next_deadline = 0.0
+            self._next_deadline, self._next_keys = 0.0, set()
         self._next_deadline = max(self._next_deadline, deadline)
-        self._next_key = key
+        self._next_keys.add(key)
         if self._task is None:
             self._task = loop.create_task(self._run(quorum), name="holdfast-redis-wait")
         await asyncio.wait([batch], timeout=max(0.0, deadline - loop.time()))
@@ -95,7 +98,7 @@ class Acks:
             while (batch := self._next) is not None:
                 self._next = None
                 try:
-                    short = await self._one_batch(self._next_key, quorum, self._next_deadline)
+                    short = await self._one_batch(self._next_keys, quorum, self._next_deadline)
                 except StoreError as error:
                     batch.set_exception(self._short(str(error)))
                 else:
@@ -106,11 +109,10 @@ class Acks:
         finally:
             self._task = None
 
-    async def _one_batch(self, key: str, quorum: Quorum, deadline: float) -> str:
+    async def _one_batch(self, keys: set[str], quorum: Quorum, deadline: float) -> str:
         """What is short of it; "" where enough replicas have it."""
         now = asyncio.get_running_loop().time
-        _, role = await self._send(("INCR", key), ("ROLE",), deadline=deadline)
-        written = _offset(role)
+        written = await self._mark(keys, deadline)
         while True:
             # 0 ms would be for ever. A slice, because what is enough may change.
             left_ms = max(1, min(_SLICE_MS, int((deadline - now() - _MARGIN_S) * 1000)))
@@ -122,6 +124,18 @@ class Acks:
                 return ""
             if now() + _MARGIN_S >= deadline:
                 return f"{len(acked)} of {max(quorum.needed(), 1)} replicas have it"
+
+    async def _mark(self, keys: set[str], deadline: float) -> int:
+        """Writes on this connection; the server's offset behind that. Any counter will do: WAIT counts the whole server."""
+        refused = ""
+        for key in keys:
+            marked, role = await self.lane.batch([("INCR", key), ("ROLE",)], write=True, deadline=deadline)
+            if marked.__class__ is not ReplyError:
+                return _offset(role)
+            refused = str(marked)
+            if code_of(refused) not in _ELSEWHERE:
+                break
+        raise OutcomeUnknown(refused)
 
     async def _send(self, *commands: Sequence[Arg], deadline: float) -> list[Any]:
         replies = await self.lane.batch(commands, write=True, deadline=deadline)

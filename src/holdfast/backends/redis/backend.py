@@ -1,4 +1,4 @@
-"""The Redis backend: one server, 7.0 or newer. Every write is one function call; see the folder functions for what it does."""
+"""The Redis backend, 7.0 or newer. Every write is one function call; see the folder functions for what it does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ from holdfast.backends.records import (
     WrongUserFound,
 )
 from holdfast.backends.redis import health, listings
-from holdfast.backends.redis.calls import Calls
+from holdfast.backends.redis.calls import Calls, TransactionRefused
+from holdfast.backends.redis.cluster import Cluster
+from holdfast.backends.redis.cluster_health import cluster_findings
+from holdfast.backends.redis.cluster_hints import ShardHints
 from holdfast.backends.redis.figures import client_measures_of, server_measures_of
 from holdfast.backends.redis.findings import findings
 from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
@@ -90,7 +93,7 @@ class RedisBackend:
         self,
         calls: Calls,
         keys: Keys,
-        subscriber: Subscriber,
+        subscriber: Subscriber | ShardHints,
         limits: OutcomeLimits,
         pages: PageLimits | None = None,
         *,
@@ -102,6 +105,7 @@ class RedisBackend:
         self._age_ms = limits.age_ms
         self._packer = CommitPacker(limits)
         self._subscriber = subscriber
+        self._publish = "SPUBLISH" if isinstance(subscriber, ShardHints) else "PUBLISH"
         self._users = UserIndex(calls, keys)
         limits_of_pages = pages or PageLimits()
         self.packer = Packer(calls, keys, limits_of_pages)
@@ -115,7 +119,8 @@ class RedisBackend:
         if known is None:
             try:
                 return await self._load_cold(key, name, tail)
-            except StoreFull:  # a full server refuses MULTI, also around reads; a function that only reads may run
+            except (StoreFull, TransactionRefused):
+                # a full server refuses MULTI, also around reads; a function that only reads may run
                 return await self._load(key, name, tail, b"")
         return await self._load(key, name, tail, ends_of(known))
 
@@ -199,7 +204,7 @@ class RedisBackend:
         )
         try:
             time, data, length, entries = await self._calls.read_atomic(name, commands, large=True)
-        except StoreFull:
+        except (StoreFull, TransactionRefused):
             return await self._read_pages(key, start, count)
         meta = self._head(key, data, time, None, length)
         if meta is not None and meta.paged:
@@ -289,16 +294,17 @@ class RedisBackend:
     # --- signals, end ---
 
     async def publish(self, key: SessionKey, hint: bytes) -> None:
-        await self._calls.command(self._keys.sibling(key, "c"), ("PUBLISH", self._keys.sibling(key, "c"), hint))
+        channel = self._keys.sibling(key, "c")
+        await self._calls.command(channel, (self._publish, channel, hint))
 
     def watch(self, key: SessionKey) -> AbstractAsyncContextManager[Watch]:
         return self._subscriber.watch(self._keys.sibling(key, "c"))
 
     async def check(self) -> list[Finding]:
-        found: list[Finding] = []
-        for node in self._calls.topology.primaries():
-            found += await findings(node)
-        return found
+        topology = self._calls.topology
+        if isinstance(topology, Cluster):
+            return await cluster_findings(topology)
+        return [finding for node in topology.primaries() for finding in await findings(node)]
 
     async def server_measures(self) -> list[Measure]:
         found: list[Measure] = []

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from holdfast.backends.redis.acks import Quorum
 from holdfast.backends.redis.keys import named
-from holdfast.backends.redis.mapping import error_for, lacks_functions
+from holdfast.backends.redis.mapping import code_of, error_for, lacks_functions
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.topology import OneServer, Topology, Way
 from holdfast.backends.redis.wire import Arg, ReplyError
@@ -24,6 +24,11 @@ LARGE_BATCH: Final = 256
 
 _DURABLE: Final = frozenset("bcrvdu")
 """Functions whose effect, or whose answer, has to survive a failover at ``replicated``. Leases and tidying need not."""
+
+
+class TransactionRefused(StoreError):
+    """A Cluster's slot is being moved, and MULTI cannot read from two sides. A function call can wait for the end of it."""
+
 
 _Sender = Callable[[Node, bool], Awaitable[Any]]
 _ASKING: Final = ("ASKING",)
@@ -83,18 +88,22 @@ class Calls:
         return await self._reading(send, key, deadline)
 
     async def read_atomic(self, key: str, commands: Sequence[Sequence[Arg]], *, large: bool = False) -> Any:
-        """Plain reading commands as of one moment."""
+        """Plain reading commands as of one moment.
+
+        Raises:
+            TransactionRefused: read it by a function.
+        """
         deadline = self._end()
 
-        async def send(node: Node, asking: bool) -> Any:
+        async def send(node: Node, _: bool) -> Any:
             lane = node.large if large else node.lane(key)
-            reply = await lane.read_atomic([_ASKING, *commands] if asking else commands, deadline=deadline)
-            if reply.__class__ is not list:
-                return reply
-            for part in reply:
+            reply = await lane.read_atomic(commands, deadline=deadline)
+            for part in reply if reply.__class__ is list else (reply,):
                 if part.__class__ is ReplyError:
+                    if code_of(str(part)) in ("ASK", "TRYAGAIN"):
+                        raise TransactionRefused(f"{named(key)}: {part}")
                     return part
-            return reply[1:] if asking else reply
+            return reply
 
         return await self._reading(send, key, deadline)
 
@@ -165,13 +174,18 @@ class Calls:
     ) -> tuple[Node, Any]:
         """Goes on after a refusal, until the deadline. Raises the last refusal where nothing helps."""
         loaded: set[Node] = set()
+        way: Way | None = None
         while True:
-            way = None
+            asking, way = way is not None and way.asking, None
             if node is not None and isinstance(trouble, str) and lacks_functions(trouble):
                 if node not in loaded:
                     loaded.add(node)
-                    await node.load_functions()
-                    way = Way(node)
+                    try:
+                        await node.load_functions()
+                        way = Way(node, asking)
+                    except StoreUnavailable as error:
+                        trouble = error
+                        continue
             elif self._now() < deadline:
                 way = await self.topology.way_on(key, node, trouble, deadline)
             if way is None:

@@ -25,10 +25,11 @@ async def quorum(topology: Topology, settings: Settings) -> Quorum | None:
             await _ensure_fsync(node)
     if settings.durability != "replicated":
         return None
-    counts = [int((await info(node)).get("connected_slaves", 0)) for node in topology.primaries()]
+    primaries = topology.primaries()
+    counts = [int((await info(node)).get("connected_slaves", 0)) for node in primaries]
     if isinstance(topology, SentinelSet):
         counts = [max(topology.replicas, *counts)]
-    for node, count in zip(topology.primaries(), counts, strict=True):
+    for node, count in zip(primaries, counts, strict=True):
         if count < max(1, settings.replicas):
             raise ServerUnsuitable(
                 f"Redis at {node.where} has {count} replicas; durability=replicated "
@@ -37,7 +38,8 @@ async def quorum(topology: Topology, settings: Settings) -> Quorum | None:
             )
     if isinstance(topology, SentinelSet) and not settings.replicas:
         return topology
-    return Majority(settings.replicas or majority_of(max(counts)))
+    # of a Cluster each shard counts for itself, so the smallest one sets the number that all can give
+    return Majority(settings.replicas or majority_of(min(counts)))
 
 
 async def _ensure_fsync(node: Node) -> None:

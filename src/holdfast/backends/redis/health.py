@@ -54,7 +54,7 @@ async def ensure_suitable(node: Node, probe_key: str, *, allow_eviction: bool, c
             "Redis at %s: this user may not run INFO, so nobody has checked that the server evicts no sessions",
             node.where,
         )
-    if lacked := await missing_right(node.large, probe_key):
+    if lacked := await missing_right(node.large, probe_key, sharded=node.library.sharded):
         raise _lacks(node, lacked)
     tried = await try_out(node.large, node.library, probe_key)
     if lacked := ", ".join(f"the command {name}" for name in tried.missing):

@@ -12,7 +12,7 @@ from holdfast.backends.redis.library import PREFIX
 from holdfast.backends.redis.loading import try_out
 from holdfast.backends.redis.mapping import AccessRefused, error_for
 from holdfast.backends.redis.node import Node
-from holdfast.backends.redis.open import topology_of
+from holdfast.backends.redis.open import library_of, probe_of, topology_of
 from holdfast.backends.redis.rights import acl_line, acl_rules, user_name, user_of
 from holdfast.backends.redis.urls import parse
 from holdfast.backends.redis.wire import Arg, ReplyError
@@ -63,19 +63,20 @@ async def init_servers(
     target = parse(url)
 
     def node_at(address: Address) -> Node:
-        return Node(address, timeout=timeout, connections=1, max_waiting=1000)
+        return Node(address, timeout=timeout, connections=1, max_waiting=1000, library=library_of(target))
 
+    keys = Keys(prefix or target.settings.prefix)
     topology = await topology_of(target, node_at, timeout)
     try:
         return [
-            await init_server(node, user, prefix=prefix or target.settings.prefix, prune=prune)
+            await init_server(node, user, keys, probe_of(topology, node, keys), prune=prune)
             for node in topology.primaries()
         ]
     finally:
         await topology.close()
 
 
-async def init_server(node: Node, user: NewUser, *, prefix: str = "hf", prune: str = "") -> Initialised:
+async def init_server(node: Node, user: NewUser, keys: Keys, probe_key: str, *, prune: str = "") -> Initialised:
     """Loads the functions on one server, tries them out, and gives (or makes) the nodes' user its rights.
 
     Args:
@@ -85,19 +86,18 @@ async def init_server(node: Node, user: NewUser, *, prefix: str = "hf", prune: s
         ConfigError: URL, user or password are wrong, or this user is no administrator.
         ServerUnsuitable: the server runs neither functions nor scripts.
     """
-    keys = Keys(prefix)
     user_name(user.name)
     if prune and (not prune.startswith(PREFIX) or prune == node.library.name):
         raise ConfigError(f"--prune takes the library of another release, holdfast_..., not {prune[:60]!r}")
     try:
-        return await _init(node, keys, user, prune)
+        return await _init(node, keys, probe_key, user, prune)
     except AccessRefused as error:
         who = user_of(node.address)
         raise ConfigError(f"{error} (user {who!r}; this command needs an administrator's)") from error
 
 
-async def _init(node: Node, keys: Keys, user: NewUser, prune: str) -> Initialised:
-    tried = await try_out(node.large, node.library, keys.probe())
+async def _init(node: Node, keys: Keys, probe_key: str, user: NewUser, prune: str) -> Initialised:
+    tried = await try_out(node.large, node.library, probe_key)
     if tried.missing:
         raise ConfigError(
             f"Redis at {node.where}: this user may not run {', '.join(tried.missing)}, and so cannot try the functions out; "

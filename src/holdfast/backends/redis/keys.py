@@ -20,7 +20,8 @@ PARTITIONS: Final = 1024
 """How many partitions there are. It is part of the stored layout: changing it loses every session."""
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
-_TAGS = tuple("{" + _DIGITS[p >> 5] + _DIGITS[p & 31] + "}" for p in range(PARTITIONS))
+TAGS: Final = tuple("{" + _DIGITS[p >> 5] + _DIGITS[p & 31] + "}" for p in range(PARTITIONS))
+"""The hash tag of every partition."""
 _safe = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII).fullmatch
 _prefix = re.compile(r"[A-Za-z0-9_.~-]{1,32}", re.ASCII).fullmatch
 
@@ -76,7 +77,7 @@ class Keys:
 
     def _session(self, key: SessionKey) -> str:
         tenant, id_ = key
-        return f"{self.prefix}:{_TAGS[partition_of(tenant, id_)]}:s:{encoded(tenant)}:{encoded(id_)}"
+        return f"{self.prefix}:{TAGS[partition_of(tenant, id_)]}:s:{encoded(tenant)}:{encoded(id_)}"
 
     def sibling(self, key: SessionKey, kind: str) -> str:
         """The session's key of another kind."""
@@ -84,16 +85,16 @@ class Keys:
 
     def user(self, tenant: str, user: str) -> str:
         """The index of a user's sessions, in the partition of tenant and user."""
-        return f"{self.prefix}:{_TAGS[partition_of(tenant, user)]}:u:{encoded(tenant)}:{encoded(user)}"
+        return f"{self.prefix}:{TAGS[partition_of(tenant, user)]}:u:{encoded(tenant)}:{encoded(user)}"
 
     def sessions(self, partition: int, tenant: str) -> str:
         """The index of a tenant's sessions in one partition."""
-        return f"{self.prefix}:{_TAGS[partition]}:i:{encoded(tenant)}"
+        return f"{self.prefix}:{TAGS[partition]}:i:{encoded(tenant)}"
 
     def pending(self, partition: int) -> str:
         """The index of a partition's pending turns."""
-        return f"{self.prefix}:{_TAGS[partition]}:p"
+        return f"{self.prefix}:{TAGS[partition]}:p"
 
-    def probe(self) -> str:
+    def probe(self, partition: int = 0) -> str:
         """A key for trying out rights."""
-        return f"{self.prefix}:{_TAGS[0]}:x"
+        return f"{self.prefix}:{TAGS[partition]}:x"

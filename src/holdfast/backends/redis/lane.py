@@ -103,6 +103,12 @@ class Lane:
     def connected(self) -> bool:
         return self._wire is not None and not self._wire.closed
 
+    @property
+    def oldest(self) -> object | None:
+        """What has waited longest for this server, a call or an attempt to connect; None while nothing waits."""
+        wire = self._wire
+        return self._connecting if wire is None or wire.closed else wire.oldest
+
     def give_up(self, why: str) -> None:
         """Drops the connection, with the calls under way on it. The next call connects anew."""
         wire, self._wire = self._wire, None

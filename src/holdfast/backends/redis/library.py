@@ -26,13 +26,16 @@ class Library:
     """One text of the functions.
 
     Attributes:
+        publish: the command that sends a hint.
         tag: stands in every function's name.
         name: the library's name on the server.
         code: what FUNCTION LOAD takes.
         script: what SCRIPT LOAD takes, for servers without functions.
+        sharded: for the servers of a Cluster.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, sharded: bool = False) -> None:
+        self.sharded = sharded
         digest = hashlib.sha256(source.encode()).hexdigest()
         self.tag = digest[:4]
         self.name = f"{PREFIX}{digest[:16]}"
@@ -47,6 +50,9 @@ class Library:
 
 SERVER: Final = Library(_SOURCE)
 """For a server of its own, and for Sentinel sets."""
+
+CLUSTER: Final = Library(_SOURCE.replace("--@cluster@ ", "").replace("'PUBLISH'", "'SPUBLISH'"), sharded=True)
+"""For Clusters: refuses while its slot is being moved (functions/sessions.lua), and publishes within the shard."""
 
 
 def script_digest(script: str) -> str:

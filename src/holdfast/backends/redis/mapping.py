@@ -21,7 +21,7 @@ _REFUSED: Final[dict[str, str]] = {
     "MASTERDOWN": "it is a replica without its primary; point the URL at the primary",
     "NOREPLICAS": "it has fewer replicas than min-replicas-to-write asks for; bring them back",
     "CLUSTERDOWN": "its cluster is down; look at CLUSTER INFO",
-    "MOVED": "it is a node of a Cluster; write redis+cluster:// in place of redis://",
+    "MOVED": "another node of its Cluster has this key; write redis+cluster:// if the URL says redis://",
     "ASK": "it is moving this slot to another node; try again shortly",
     "TRYAGAIN": "it is moving this slot to another node; try again shortly",
     "NOAUTH": "it asks for a password; put user and password into the URL",

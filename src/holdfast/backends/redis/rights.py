@@ -23,9 +23,18 @@ _REFUSED_IN_ANY_CASE: Final = ("HGET",)
 """It has too few arguments: what was queued before it in a transaction is never run."""
 
 
-def _sent(probe_key: str) -> tuple[tuple[Arg, ...], ...]:
+def _sent(probe_key: str, *, sharded: bool) -> tuple[tuple[Arg, ...], ...]:
     """Every command that the client sends by itself, beside those of its form, as a call that would do no harm."""
+    s = "S" if sharded else ""  # hints of a Cluster stay within their shard
+    of_a_cluster: tuple[tuple[Arg, ...], ...] = (
+        ("CLUSTER", "SLOTS"),
+        ("CLUSTER", "NODES"),
+        ("CLUSTER", "INFO"),
+        ("CLUSTER", "COUNTKEYSINSLOT", 0),
+        ("ASKING",),
+    )
     return (
+        *(of_a_cluster if sharded else ()),
         ("TIME",),
         ("HGET", probe_key, "m"),
         ("HGETALL", probe_key),
@@ -36,9 +45,9 @@ def _sent(probe_key: str) -> tuple[tuple[Arg, ...], ...]:
         ("ZREVRANGEBYSCORE", probe_key, 0, 0),
         ("ZREM", probe_key, "-"),
         ("PING",),
-        ("PUBLISH", probe_key, "probe"),
-        ("SUBSCRIBE", probe_key),
-        ("UNSUBSCRIBE", probe_key),
+        (f"{s}PUBLISH", probe_key, "probe"),
+        (f"{s}SUBSCRIBE", probe_key),
+        (f"{s}UNSUBSCRIBE", probe_key),
         ("WAIT", 0, 1),  # these two at durability=replicated, and behind Sentinels
         ("ROLE",),
     )
@@ -50,8 +59,15 @@ _AROUND: Final = ("multi", "exec", "client|setname", "info")
 
 def commands(form: Form, *, database: int = 0) -> tuple[str, ...]:
     """The commands of the line, sorted: all that functions and client use, and nothing else."""
-    own = {str(args[0]).lower() for args in _sent("")} | {name.lower() for name in INNER}
+    sharded = form.library.sharded
+    own = {_name(args) for args in _sent("", sharded=sharded)}
+    own |= {"spublish" if sharded and name == "PUBLISH" else name.lower() for name in INNER}
     return tuple(sorted({*own, *_AROUND, *form.rights, *(("select",) if database else ())}))
+
+
+def _name(args: Sequence[Arg]) -> str:
+    """A command as ACL rules name it."""
+    return "|".join(str(part).lower() for part in args[: 2 if args[0] == "CLUSTER" else 1])
 
 
 def acl_rules(form: Form, prefix: str, *, database: int = 0) -> tuple[str, ...]:
@@ -78,12 +94,12 @@ def user_of(address: Address) -> str:
     return address.login.username or "default"
 
 
-async def missing_right(lane: Lane, probe_key: str) -> str:
+async def missing_right(lane: Lane, probe_key: str, *, sharded: bool) -> str:
     """What the client sends and this user may not, like "the command zrange"; or "". No command but PING is run."""
     text = await _error(lane.read_atomic((("PING",),)))  # does a transaction itself go through?
     if code_of(text) in ("NOPERM", "EXECABORT"):  # the latter where EXEC itself is refused
         return lacking(text)
-    return await _refused(lane, _sent(probe_key))
+    return await _refused(lane, _sent(probe_key, sharded=sharded))
 
 
 async def missing_right_of(form: Form, lane: Lane, probe_key: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from holdfast.backends.redis.address import Address
@@ -27,6 +28,8 @@ class Watching:
 
     def __init__(self) -> None:
         self.hints: asyncio.Queue[bytes] = asyncio.Queue(_MAX_HINTS)
+        self.subscribed = asyncio.Event()
+        """Set once the server has confirmed the subscription."""
 
     async def wait(self, timeout: float) -> bytes | None:
         """See `holdfast.backends.contract.Watch.wait`."""
@@ -44,13 +47,19 @@ class Subscriber:
 
     Args:
         address: where the primary is now; None while none is known.
+        elsewhere: given for a Cluster's shard channels; called when the server says that a channel is not (or no longer) its own.
     """
 
-    def __init__(self, address: Callable[[], Address | None], timeout: float) -> None:
+    def __init__(
+        self, address: Callable[[], Address | None], timeout: float, elsewhere: Callable[[], None] | None = None
+    ) -> None:
         self._address = address
+        self._elsewhere = elsewhere
+        self._kind = "S" if elsewhere else ""
         self._timeout = timeout
         self._wanted: dict[bytes, set[Watching]] = {}
-        self._confirmed: dict[bytes, asyncio.Event] = {}
+        self._confirmed: set[bytes] = set()
+        self._leaving: Counter[bytes] = Counter()  # asked to be unsubscribed, so that the answer is no surprise
         self._connection: AbstractConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -62,28 +71,41 @@ class Subscriber:
             raise StoreClosed("this Redis store is closed")
         name = text_bytes(channel)
         watching = Watching()
-        first = name not in self._wanted
-        self._wanted.setdefault(name, set()).add(watching)
-        confirmed = self._confirmed.setdefault(name, asyncio.Event())
         try:
-            if self._task is None:
-                self._task = asyncio.create_task(self._run(), name="holdfast-redis-hints")
-            elif first:
-                await self._say("SUBSCRIBE", name)
+            await self.add(name, watching)
             with suppress(TimeoutError):  # hints are lossy: the caller polls
                 async with asyncio.timeout(self._timeout):
-                    await confirmed.wait()
+                    await watching.subscribed.wait()
             yield watching
         finally:
-            await self._forget(name, watching)
+            await self.forget(name, watching)
 
-    async def _forget(self, name: bytes, watching: Watching) -> None:
+    async def add(self, name: bytes, watching: Watching) -> None:
+        """Hints of this channel go to ``watching``, from when it is subscribed."""
+        first = name not in self._wanted
+        self._wanted.setdefault(name, set()).add(watching)
+        if name in self._confirmed:
+            watching.subscribed.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="holdfast-redis-hints")
+        elif first:
+            await self._say(self._kind + "SUBSCRIBE", name)
+
+    async def repair(self) -> None:
+        """Asks again for what the server has not confirmed."""
+        for name in set(self._wanted) - self._confirmed:
+            await self._say(self._kind + "SUBSCRIBE", name)
+
+    async def forget(self, name: bytes, watching: Watching) -> None:
+        """No more hints of this channel for ``watching``."""
         watchers = self._wanted.get(name, set())
         watchers.discard(watching)
         if not watchers:
             self._wanted.pop(name, None)
-            self._confirmed.pop(name, None)
-            await self._say("UNSUBSCRIBE", name)
+            self._confirmed.discard(name)
+            if self._connection is not None:
+                self._leaving[name] += 1
+            await self._say(self._kind + "UNSUBSCRIBE", name)
 
     async def _say(self, *args: str | bytes) -> None:
         connection = self._connection
@@ -103,16 +125,16 @@ class Subscriber:
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
                 self._connection = connection
-                if self._wanted:
-                    await connection.send_command("SUBSCRIBE", *self._wanted)
+                for name in list(self._wanted):  # one by one: a Cluster's shard channels may not share a command
+                    await connection.send_command(self._kind + "SUBSCRIBE", name)
                 failures = 0
                 await self._listen(connection)
             except (RedisError, OSError, TimeoutError):
                 failures += 1
             finally:
                 self._connection = None
-                for event in self._confirmed.values():
-                    event.clear()
+                self._confirmed.clear()
+                self._leaving.clear()
                 await connection.disconnect(nowait=True)
             await asyncio.sleep(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
 
@@ -127,16 +149,32 @@ class Subscriber:
                 asked = True
                 await connection.send_command("PING", check_health=False)
                 continue
+            except ResponseError:
+                if self._elsewhere is None:
+                    raise
+                self._elsewhere()
+                continue
             asked = False
             if not isinstance(message, list) or len(message) < 3:
                 continue
             kind, name, data = message
-            if kind == b"message":
+            if kind in (b"message", b"smessage"):
                 for watching in self._wanted.get(name, ()):
                     if not watching.hints.full():
                         watching.hints.put_nowait(data)
-            elif kind == b"subscribe" and name in self._confirmed:
-                self._confirmed[name].set()
+            elif kind in (b"subscribe", b"ssubscribe") and name in self._wanted:
+                self._confirmed.add(name)
+                for watching in self._wanted[name]:
+                    watching.subscribed.set()
+            elif kind in (b"unsubscribe", b"sunsubscribe"):
+                self._left(name)
+
+    def _left(self, name: bytes) -> None:
+        if self._leaving[name] > 1:
+            self._leaving[name] -= 1
+        elif self._leaving.pop(name, 0) == 0 and name in self._wanted and self._elsewhere is not None:
+            self._confirmed.discard(name)
+            self._elsewhere()
 
     def moved(self) -> None:
         """The primary is another one now: subscribes there."""

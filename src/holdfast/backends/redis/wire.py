@@ -84,6 +84,11 @@ class Wire(asyncio.Protocol):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def oldest(self) -> object | None:
+        """What has waited longest for a reply: the same object for as long as no reply comes."""
+        return self._waiting[0] if self._waiting else None
+
     # --- sending ---
 
     def send(self, args: Sequence[Arg], deadline: float, write: bool) -> asyncio.Future[Any]:

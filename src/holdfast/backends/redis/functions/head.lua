@@ -151,7 +151,7 @@ end
 -- The living head, or nil and the head of a life that is over but still there.
 local function living(key, base, rest, m, now)
   if not m then
-    if redis.call('EXISTS', key, base .. 'l' .. rest) > 0 then corrupt('half a session') end
+    if redis.call('EXISTS', key) + redis.call('EXISTS', base .. 'l' .. rest) > 0 then corrupt('half a session') end
     return nil, nil
   end
   local h = parse(m)
@@ -272,6 +272,13 @@ local function member(rest, turn)
   return rest .. ':' .. turn
 end
 
+-- One key a command: a Cluster node that is taking a slot over refuses several of which one is missing.
+local function unlink(key, others)
+  local gone = redis.call('UNLINK', key)
+  for _, name in ipairs(others) do gone = gone + redis.call('UNLINK', name) end
+  return gone
+end
+
 -- Ends a life with all that belongs to it; the fence counter stays.
 local function wipe(h, key, base, rest)
   local doomed, waits = {base .. 'l' .. rest, base .. 'o' .. rest, base .. 'z' .. rest}, {}
@@ -283,7 +290,7 @@ local function wipe(h, key, base, rest)
     waits[#waits + 1] = member(rest, w.id)
     if w.steps > 0 then doomed[#doomed + 1] = journal(base, rest, w.id) end
   end
-  in_chunks('UNLINK', key, doomed)
+  unlink(key, doomed)
   in_chunks('ZREM', base .. 'p', waits)
   local tenant, id = split(rest)
   redis.call('ZREM', base .. 'i:' .. tenant, id)

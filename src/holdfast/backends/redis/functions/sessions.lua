@@ -35,7 +35,7 @@ local function delete_damaged(key, base, rest)
   for _, name in ipairs(redis.call('HKEYS', key)) do
     if string.byte(name) == 43 then doomed[#doomed + 1] = journal(base, rest, string.sub(name, 2)) end
   end
-  local gone = in_chunks('UNLINK', key, doomed)
+  local gone = unlink(key, doomed)
   local tenant, id = split(rest)
   redis.call('ZREM', base .. 'i:' .. tenant, id)
   return {gone > 0 and 1 or 0, '', '0'}
@@ -137,9 +137,26 @@ local function probe(keys, args)
   return #missing == 0 and '@library@' or missing
 end
 
+-- In a Cluster a slot may be half moved: some of a session's keys here, some there, and a call on a missing one would fail
+-- in the middle of a function, after earlier writes. The server answers ASK for *any* missing key of a slot that it is
+-- giving away, so each function first asks for one that never exists, and is refused as a whole. On the taking side this
+-- says nothing: the client goes there only once the giving side has no key left. (Uncommented by library.py.)
+--@cluster@ local function whole(callback)
+--@cluster@   return function(keys, args)
+--@cluster@     local found = redis.pcall('EXISTS', string.match(keys[1], '^[^}]*}') .. ':~')
+--@cluster@     if found ~= 0 then
+--@cluster@       local why = type(found) == 'table' and found.err or 'the canary exists'
+--@cluster@       if not string.find(why, 'non local key', 1, true) then error({err = why}) end
+--@cluster@       error({err = 'TRYAGAIN this slot is being moved'})
+--@cluster@     end
+--@cluster@     return callback(keys, args)
+--@cluster@   end
+--@cluster@ end
+
 local OFFERED, MAY_GROW = {}, {}
 
 local function offer(letter, callback, ...)
+  --@cluster@ callback = whole(callback)
   if redis.register_function then
     redis.register_function{function_name = 'h@tag@' .. letter, callback = callback, flags = {...}}
   else
