@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from bench import absolute, history_cost, http_turn, json_baseline, redis_commit, redis_rate, sqlite_bare, wire
 from bench.figures import Figure
+from bench.peers import comparison
 from bench.report import markdown, print_tables, write_json
 from bench.setting import Setting
 
@@ -22,6 +23,8 @@ from bench.setting import Setting
 class Topic(NamedTuple):
     title: str
     measure: Callable[[Setting], Awaitable[list[Figure]]]
+    only_named: bool = False
+    """Left out where no names are given: it downloads what it compares with."""
 
 
 TOPICS: Final = {
@@ -32,6 +35,7 @@ TOPICS: Final = {
     "rate": Topic("Commits a second, against redis-benchmark", redis_rate.measure),
     "sqlite": Topic("SQLite (synchronous=FULL) against its own statements, bare", sqlite_bare.measure),
     "http": Topic("A turn over HTTP, with the extractive answer, beside a bare FastAPI echo", http_turn.measure),
+    "peers": Topic("A turn beside the peers' (2 messages of 0.8 KB, in one run)", comparison.measure, only_named=True),
     "absolute": Topic("Absolute figures, of this run on this machine only", absolute.measure),
 }
 
@@ -45,10 +49,11 @@ def main() -> int:
     ):
         say = (lambda text: status.update(escape(text))) if progress.is_terminal else (lambda text: None)
         figures: list[Figure] = []
-        for name in options.names or TOPICS:
+        for name in options.names or [name for name, topic in TOPICS.items() if not topic.only_named]:
             place = Path(folder) / name
             place.mkdir()
-            figures += asyncio.run(TOPICS[name].measure(Setting(options.quick, place, say)))  # type: ignore[arg-type]
+            setting = Setting(options.quick, place, say, tuple(filter(None, options.peers.split(","))))
+            figures += asyncio.run(TOPICS[name].measure(setting))  # type: ignore[arg-type]
     show(figures, as_markdown=options.markdown)
     if options.json is not None:
         write_json(figures, options.json)
@@ -66,10 +71,13 @@ def show(figures: Sequence[Figure], *, as_markdown: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run (all): {', '.join(TOPICS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run (all but peers): {', '.join(TOPICS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--quick", action="store_true", help="only see that all works: the times mean nothing")
+    parser.add_argument(
+        "--peers", default="", metavar="A,B", help=f"which systems `peers` compares with (all): {', '.join(comparison.PEERS)}"
+    )
     parser.add_argument(
         "--dir", type=Path, help="folder for SQLite files, on the disk to be measured (default: temporary)"
     )

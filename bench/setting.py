@@ -16,11 +16,13 @@ class Setting(NamedTuple):
         quick: only to see that everything works; its times mean nothing.
         folder: for files; on the disk whose durability is measured.
         say: shows what is going on.
+        peers: which systems to compare with, where a benchmark does; none named means all.
     """
 
     quick: bool
     folder: Path
     say: Callable[[str], None]
+    peers: tuple[str, ...] = ()
 
     def pick(self, full: T, quick: T) -> T:
         return quick if self.quick else full
