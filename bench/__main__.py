@@ -13,7 +13,17 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
-from bench import absolute, history_cost, http_turn, json_baseline, redis_commit, redis_rate, sqlite_bare, wire
+from bench import (
+    absolute,
+    history_cost,
+    http_turn,
+    json_baseline,
+    redis_client,
+    redis_commit,
+    redis_rate,
+    sqlite_bare,
+    wire,
+)
 from bench.figures import Figure
 from bench.peers import comparison
 from bench.report import markdown, print_tables, write_json
@@ -33,6 +43,7 @@ TOPICS: Final = {
     "json": Topic("Against the whole session as JSON (GET, SETEX, redis-py)", json_baseline.measure),
     "redis": Topic("What a commit costs Redis", redis_commit.measure),
     "rate": Topic("Commits a second, against redis-benchmark", redis_rate.measure),
+    "client": Topic("The client's wire, against redis-py and a link's own round trip", redis_client.measure),
     "sqlite": Topic("SQLite (synchronous=FULL) against its own statements, bare", sqlite_bare.measure),
     "http": Topic("A turn over HTTP, with the extractive answer, beside a bare FastAPI echo", http_turn.measure),
     "peers": Topic("A turn beside the peers' (2 messages of 0.8 KB, in one run)", comparison.measure, only_named=True),
@@ -76,7 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--quick", action="store_true", help="only see that all works: the times mean nothing")
     parser.add_argument(
-        "--peers", default="", metavar="A,B", help=f"which systems `peers` compares with (all): {', '.join(comparison.PEERS)}"
+        "--peers",
+        default="",
+        metavar="A,B",
+        help=f"which systems `peers` compares with (all): {', '.join(comparison.PEERS)}",
     )
     parser.add_argument(
         "--dir", type=Path, help="folder for SQLite files, on the disk to be measured (default: temporary)"

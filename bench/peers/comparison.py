@@ -65,7 +65,9 @@ class Wire(NamedTuple):
     def __str__(self) -> str:
         if not self.round_trips:
             return f"writes {self.sent / 1000:.1f} KB"
-        return f"sends {self.sent / 1000:.1f} KB, receives {self.received / 1000:.1f} KB, {self.round_trips:g} round trips"
+        return (
+            f"sends {self.sent / 1000:.1f} KB, receives {self.received / 1000:.1f} KB, {self.round_trips:g} round trips"
+        )
 
 
 async def measure(setting: Setting) -> list[Figure]:

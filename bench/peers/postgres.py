@@ -75,7 +75,7 @@ class PostgresServer:
         self._wait_until_it_answers(programs)
 
     def _wait_until_it_answers(self, programs: Path) -> None:
-        command = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
+        command = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
         for _ in range(int(_START_S * 10)):
             if subprocess.run(command).returncode == 0:
                 return
