@@ -202,8 +202,13 @@ def _counters(delta: Delta) -> tuple[bool, bytes]:
         raise LimitExceeded("one commit changes more than 65535 fields")
     birth = delta.birth
     longest = max(delta.ttl_ms or 0, birth.ttl_ms, birth.max_age_ms)
-    if not changes:
-        return longest >= _NARROW, b""
+    if longest < _NARROW:
+        if not changes:
+            return False, b""
+        if len(changes) == 1 and ANY < changes[0].counter < _NARROW:
+            return False, _I4(changes[0].counter)  # the usual case, without the cost of a format made for it
+    elif not changes:
+        return True, b""
     counters = [c.counter for c in changes if c.value is not None] + [c.counter for c in changes if c.value is None]
     wide = longest >= _NARROW or max(counters) >= _NARROW
     any_ = 0xFFFFFFFFFFFFFFFF if wide else _NARROW
