@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from holdfast.errors import CorruptRecord, InvalidInput, UnsupportedValue
+from holdfast.sessions import frame
 from holdfast.sessions.codec import Codec, decoded, from_ext
 
 Role = Literal["user", "assistant", "tool", "system"]
@@ -143,9 +144,8 @@ class MessageCodec:
         ``turn_id`` is the turn of the entry before them, where that is known.
         """
         messages = []
-        decode, open_ = self._decode, self._codec.open
-        for stored in entries:
-            entry: _Entry = decoded(decode, open_(stored))
+        parsed: list[_Entry] = decoded(self._parsed, entries)
+        for entry in parsed:
             if not 0 <= entry.role < len(_ROLES):
                 raise CorruptRecord("a stored message is damaged: no such role")
             if entry.turn is not None:
@@ -163,6 +163,10 @@ class MessageCodec:
                 )
             )
         return messages
+
+    def _parsed(self, entries: Iterable[bytes]) -> list[_Entry]:
+        decode, open_, plain = self._decode, self._codec.open, frame.is_plain
+        return [decode(entry[frame.HEADER_BYTES :] if plain(entry) else open_(entry)) for entry in entries]
 
     def _rest(self, message: Message) -> tuple[Any, ...]:
         """What comes behind the usual fields, checked."""

@@ -38,6 +38,7 @@ _USUAL = Struct("<IIH").pack
 _H = Struct("<H").pack
 _2H = Struct("<HH").pack
 _FENCE = Struct("<QHB").pack
+_HEAD = Struct("<H16sQHB8s4s8sHH").pack  # the same where a turn's id has eight bytes or more; "4s" fills up with zeros
 _LIMITS = Struct("<QII").pack
 _GRANT = Struct("<BQI16sQBQ").unpack
 _COMMITTED = Struct("<BBQ16sQQQ").unpack_from
@@ -152,20 +153,15 @@ class CommitPacker:
                 dels.append("=" + name)
             else:
                 sets += ("=" + name, value)
-        head = b"".join(
-            (
-                _H(flags),
-                delta.commit_id,
-                _FENCE(fence, len(turn), len(tag)),
-                tag,
-                incarnation[:4] or _NO_VERSION[:4],
-                base,
-                _2H(len(sets) >> 1, len(dels)),
-                *more,
-                counters,
-                delta.outcome,
+        numbers = (len(sets) >> 1, len(dels))
+        if len(tag) == 8:
+            fixed = _HEAD(flags, delta.commit_id, fence, len(turn), 8, tag, incarnation[:4], base, *numbers)
+        else:
+            fence_and_tag = _FENCE(fence, len(turn), len(tag)) + tag
+            fixed = b"".join(
+                (_H(flags), delta.commit_id, fence_and_tag, incarnation[:4] or _NO_VERSION[:4], base, _2H(*numbers))
             )
-        )
+        head = b"".join((fixed, *more, counters, delta.outcome))
         return [head, *delta.appends, *sets, *dels]
 
     def _rare(self, delta: Delta, wide: bool, indexed_ms: int, turn: bytes, more: list[bytes]) -> int:
