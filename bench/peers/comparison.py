@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench.figures import Figure, at_least, figure
-from bench.peers.environments import EnvironmentFailed, python_for, requirements
+from bench.peers.environments import EnvironmentFailed, python_for
 from bench.peers.postgres import PostgresServer
 from bench.peers.process import PeerFailed, PeerProcess, Ran
 from bench.rounds import Cost, Side, interleaved, median, ratio, spread_of
@@ -146,7 +146,8 @@ class _Field:
             self._setting.say(f"{shape}: preparing {self.kinds[name].title}")
             await trial.prepare()
         sides: Mapping[str, Side] = {name: trial.cost for name, trial in trials.items()}
-        return await interleaved(sides, self._setting.pick(11, 1), lambda text: self._setting.say(f"{shape}: {text}"))
+        rounds = self._setting.pick(11 if shape.callers > 1 else 5, 1)
+        return await interleaved(sides, rounds, lambda text: self._setting.say(f"{shape}: {text}"))
 
 
 class _Trial:
@@ -160,15 +161,18 @@ class _Trial:
         self._turns = 2 if self._anew else 1
 
     async def prepare(self) -> None:
-        """Makes the sessions and warms up. What is fast gets more turns a round, some 0.2 seconds of them."""
+        """Makes the sessions and warms up. What is fast gets more turns a round, some 0.2 seconds of them, as its context does
+        not grow with the history."""
         await self._process.prepare(self._sessions, self._shape.messages)
         ran = await self._run()
         if not self._anew:
-            self._turns = max(1, min(8, round(0.2 / (ran.wall_s * self._sessions))))
+            self._turns = max(1, min(40, round(0.2 / (ran.wall_s * self._sessions))))
 
     async def cost(self) -> Cost:
         if self._anew:
             await self._process.prepare(self._sessions, self._shape.messages)
+        elif self._turns > 1:  # whatever ran before, the process is awake and the processor's caches are its own
+            await self._process.run(sessions=self._sessions, callers=self._shape.callers, turns=1)
         ran = await self._run()
         if ran.read < min(self._shape.messages, 20):
             raise PeerFailed(f"a turn read {ran.read:g} messages of {self._shape.messages}")
@@ -208,8 +212,3 @@ def _lines(shape: Shape, field: _Field, costs: Mapping[str, Sequence[Cost]], *, 
             if mode in costs
         ]
     return found
-
-
-def versions(name: str) -> list[str]:
-    """What a peer's script pins."""
-    return requirements(_FOLDER / f"{PEERS[name].script}.py")

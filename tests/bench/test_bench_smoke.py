@@ -23,7 +23,8 @@ from bench.setting import Setting
 
 async def measured(name: str, folder: Path) -> list[Figure]:
     needs_redis_server()
-    return await TOPICS[name].measure(Setting(quick=True, folder=folder, say=lambda text: None))
+    peers = ("json",)  # the one that needs no environment of its own
+    return await TOPICS[name].measure(Setting(quick=True, folder=folder, say=lambda text: None, peers=peers))
 
 
 @pytest.mark.parametrize("name", sorted(TOPICS))
