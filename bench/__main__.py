@@ -18,6 +18,7 @@ from bench import (
     history_cost,
     http_turn,
     json_baseline,
+    redis_client,
     redis_commit,
     redis_memory,
     redis_rate,
@@ -26,6 +27,7 @@ from bench import (
 )
 from bench.dialogue import DATA, DataMissing
 from bench.figures import Figure
+from bench.peers import comparison
 from bench.report import markdown, print_tables, write_json
 from bench.setting import Setting
 
@@ -33,6 +35,8 @@ from bench.setting import Setting
 class Topic(NamedTuple):
     title: str
     measure: Callable[[Setting], Awaitable[list[Figure]]]
+    only_named: bool = False
+    """Left out where no names are given: it downloads what it compares with."""
 
 
 TOPICS: Final = {
@@ -42,8 +46,10 @@ TOPICS: Final = {
     "redis": Topic("What a commit costs Redis", redis_commit.measure),
     "rate": Topic("Commits a second, against redis-benchmark", redis_rate.measure),
     "memory": Topic("What a message costs in Redis's memory, before and after packing", redis_memory.measure),
+    "client": Topic("The client's wire, against redis-py and a link's own round trip", redis_client.measure),
     "sqlite": Topic("SQLite (synchronous=FULL) against its own statements, bare", sqlite_bare.measure),
     "http": Topic("A turn over HTTP, with the extractive answer, beside a bare FastAPI echo", http_turn.measure),
+    "peers": Topic("A turn beside the peers' (2 messages of 0.8 KB, in one run)", comparison.measure, only_named=True),
     "absolute": Topic("Absolute figures, of this run on this machine only", absolute.measure),
 }
 
@@ -57,10 +63,10 @@ def main() -> int:
     ):
         say = (lambda text: status.update(escape(text))) if progress.is_terminal else (lambda text: None)
         figures: list[Figure] = []
-        for name in options.names or TOPICS:
+        for name in options.names or [name for name, topic in TOPICS.items() if not topic.only_named]:
             place = Path(folder) / name
             place.mkdir()
-            setting = Setting(options.quick, place, say, options.data)
+            setting = Setting(options.quick, place, say, options.data, tuple(filter(None, options.peers.split(","))))
             try:
                 figures += asyncio.run(TOPICS[name].measure(setting))  # type: ignore[arg-type]
             except DataMissing as error:
@@ -82,7 +88,7 @@ def show(figures: Sequence[Figure], *, as_markdown: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run (all): {', '.join(TOPICS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run (all but peers): {', '.join(TOPICS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--quick", action="store_true", help="only see that all works: the times mean nothing")
@@ -91,6 +97,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=DATA,
         help="folder with the sets of real text (default: $HOLDFAST_DATA, or beside the project; here %(default)s)",
+    )
+    parser.add_argument(
+        "--peers",
+        default="",
+        metavar="A,B",
+        help=f"which systems `peers` compares with (all): {', '.join(comparison.PEERS)}",
     )
     parser.add_argument(
         "--dir", type=Path, help="folder for SQLite files, on the disk to be measured (default: temporary)"

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import hiredis
 
 from bench.counters import Raw
-from bench.figures import Figure, at_least, figure
+from bench.figures import Figure, Target, at_least, figure
 from bench.redis_commit import update
 from bench.rounds import Cost, cost_of, interleaved, median, micros, ratio
 from bench.setting import Setting
-from bench.workload import fresh
+from bench.workload import REPLY, fresh, run_turn
+from holdfast import Message, Store, open_store
 from holdfast.backends.contract import Backend
 from holdfast.backends.records import Record, SessionKey
 from holdfast.backends.redis.library import SERVER
@@ -25,37 +26,48 @@ from holdfast.wiring import open_backend
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    async with RedisServer() as server:
+    async with RedisServer() as server, open_store(server.url, ttl="2h") as store:
         backend = await open_backend(server.url, StoreSettings())
         try:
-            return await _rates(setting, server, backend)
+            return await _rates(setting, server, backend, store)
         finally:
             await backend.close()
 
 
-async def _rates(setting: Setting, server: RedisServer, backend: Backend) -> list[Figure]:
-    """One session takes the same update from both sides, each time anew from an empty one."""
+async def _rates(setting: Setting, server: RedisServer, backend: Backend, store: Store) -> list[Figure]:
+    """A session takes the same update from all sides, each time anew from an empty one; from a store, one for each caller."""
     program = shutil.which("redis-benchmark")
     if program is None:
         raise ServerMissing("redis-benchmark is not installed: it comes with redis-server or redis-tools")
     key = SessionKey("", fresh("rate", 1)[0])
     count = setting.pick(20_000, 2_000)
-    call, commit_id = await _captured(server, backend, key)
+    call, commit_id = await captured(server, backend, key)
     args = _benchmark_call(call)
     with Raw(server.port) as raw:
         raw.call("FUNCTION", "LOAD", "REPLACE", _library(call, commit_id))
 
-    async def ours() -> Cost:
-        await backend.delete(key)
-
-        async def caller() -> None:
-            for _ in range(count // 64):
-                await update(backend, key)
+    async def all_callers(call: Callable[[str, int], Awaitable[object]], names: Sequence[str]) -> Cost:
+        async def caller(name: str) -> None:
+            for number in range(count // 64):
+                await call(name, number)
 
         async def callers() -> None:
-            await asyncio.gather(*[caller() for _ in range(64)])
+            await asyncio.gather(*[caller(name) for name in names])
 
         return await cost_of(callers, count // 64 * 64)
+
+    async def ours() -> Cost:
+        await backend.delete(key)
+        return await all_callers(lambda _name, _number: update(backend, key), [""] * 64)
+
+    async def updates() -> Cost:
+        def one(name: str, number: int) -> Awaitable[object]:
+            return store.update(name, {"step": number}, append=[Message.assistant(REPLY)])
+
+        return await all_callers(one, fresh("updates", 64))
+
+    async def turns() -> Cost:
+        return await all_callers(lambda name, _: run_turn(store, name), fresh("turns", 64))
 
     async def benchmark() -> Cost:
         await backend.delete(key)
@@ -65,17 +77,19 @@ async def _rates(setting: Setting, server: RedisServer, backend: Backend) -> lis
         assert found.total >= count  # every call did its whole work (it may send a few more)
         return Cost(1 / rate, 0.0)
 
-    costs = await interleaved({"redis-benchmark": benchmark, "64 callers": ours}, setting.pick(15, 1), setting.say)
-    theirs, mine = costs.values()
-    rates = [f"{1 / median(side, 'wall_s'):.0f}" for side in (mine, theirs)]
+    sides = {"redis-benchmark": benchmark, "backend": ours, "updates": updates, "turns": turns}
+    theirs, bare, whole, both = (await interleaved(sides, setting.pick(15, 1), setting.say)).values()
+
+    def line(what: str, mine: Sequence[Cost], target: Target | None = None) -> Figure:
+        rates = [f"{1 / median(side, 'wall_s'):.0f}" for side in (mine, theirs)]
+        note = f"{rates[0]} / {rates[1]} a second; client CPU {micros(mine, 'client_s')}"
+        name = f"{what} a second, 64 callers / redis-benchmark -P 16 with the same call"
+        return figure("rate", name, ratio(theirs, mine, "wall_s"), target=target, note=note)
+
     return [
-        figure(
-            "rate",
-            "commits a second, 64 callers / redis-benchmark -P 16 with the same call",
-            ratio(theirs, mine, "wall_s"),
-            target=at_least(0.4),
-            note=f"{rates[0]} / {rates[1]} a second; client CPU {micros(mine, 'client_s')}",
-        )
+        line("commits", bare, at_least(0.4)),
+        line("updates through the whole codec path", whole, at_least(0.5)),
+        line("turns (a begin and a commit each)", both),
     ]
 
 
@@ -90,7 +104,7 @@ async def _benchmark_rate(command: list[str], args: list[str]) -> float:
     return float(rows[-1][1])
 
 
-async def _captured(server: RedisServer, backend: Backend, key: SessionKey) -> tuple[list[bytes], bytes]:
+async def captured(server: RedisServer, backend: Backend, key: SessionKey) -> tuple[list[bytes], bytes]:
     """The arguments of one update's call, as the backend sends them to the server, and its commit id."""
     heard: asyncio.Queue[list[bytes]] = asyncio.Queue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,13 +61,15 @@ def _by_topic(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
 
 
 def _cells(line: Figure) -> tuple[str, ...]:
-    unit = {"x": "", "": ""}.get(line.unit, f" {line.unit}")
-    spread = "" if line.low == line.high else f"{_number(line.low)} to {_number(line.high)}"
+    unit = "" if line.unit == "x" or math.isnan(line.value) else f" {line.unit}".rstrip()
+    spread = "" if line.low == line.high or math.isnan(line.value) else f"{_number(line.low)} to {_number(line.high)}"
     target = str(line.target) if line.target else ""
     return line.name, _number(line.value) + unit, spread, target, line.verdict, line.note
 
 
 def _number(value: float) -> str:
+    if math.isnan(value):
+        return "-"
     if value == int(value) or abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.3f}" if abs(value) < 3 else f"{value:.1f}"

@@ -19,12 +19,14 @@ class Setting(NamedTuple):
         folder: for files; on the disk whose durability is measured.
         say: shows what is going on.
         data: the folder with the sets of real text.
+        peers: which systems to compare with, where a benchmark does; none named means all.
     """
 
     quick: bool
     folder: Path
     say: Callable[[str], None]
     data: Path = DATA
+    peers: tuple[str, ...] = ()
 
     def pick(self, full: T, quick: T) -> T:
         return quick if self.quick else full

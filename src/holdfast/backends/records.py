@@ -2,6 +2,8 @@
 
 All times are whole milliseconds by the *store's* clock (Unix epoch); durations are milliseconds.
 Names of state fields and ids are text; every value is bytes.
+
+What every turn makes is kept from the garbage collector (``gc=False``): it holds no way back to itself, and is freed without.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ class OutcomeLimits(msgspec.Struct, frozen=True):
     age_ms: int = 24 * 3600 * 1000
 
 
-class Record(msgspec.Struct):
+class Record(msgspec.Struct, gc=False):
     """One atomic snapshot of a session: its fields, the last log entries asked for, and the total."""
 
     incarnation: bytes
@@ -87,7 +89,7 @@ class Record(msgspec.Struct):
     total: int
 
 
-class Unchanged(msgspec.Struct, frozen=True):
+class Unchanged(msgspec.Struct, frozen=True, gc=False):
     """The caller's known version is still the current one."""
 
     expires_ms: int
@@ -108,7 +110,7 @@ class StoredOutcome(msgspec.Struct):
 # --- begin ---------------------------------------------------------------------------------------------------------
 
 
-class BeginRequest(msgspec.Struct):
+class BeginRequest(msgspec.Struct, gc=False):
     """Asks for the right to run a turn. Repeating it with the same ``token`` is harmless.
 
     Attributes:
@@ -137,7 +139,7 @@ class BeginRequest(msgspec.Struct):
     known: Version | None = None
 
 
-class Granted(msgspec.Struct):
+class Granted(msgspec.Struct, gc=False):
     """The turn may run. ``attempt`` counts from 1; ``steps`` is the journal of earlier attempts, in order.
 
     ``record`` is None where nothing has been committed yet. ``entry`` is the accepted input: always in a takeover; else
@@ -199,7 +201,7 @@ Existence = Literal["may", "must", "new"]
 """Whether the session ``may`` exist (created if not), ``must`` exist, or must be ``new``."""
 
 
-class Delta(msgspec.Struct):
+class Delta(msgspec.Struct, gc=False):
     """One atomic write: of a turn (``turn_id`` and ``fence`` set) or of an update outside a turn.
 
     Attributes:
@@ -235,7 +237,7 @@ class Delta(msgspec.Struct):
     rooted: bool = False
 
 
-class Committed(msgspec.Struct):
+class Committed(msgspec.Struct, gc=False):
     """Applied. ``on_base`` tells whether ``Delta.base`` was still current (nothing was merged in between).
 
     ``start`` is the log position of the first entry that this commit wrote.

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,8 @@ from msgspec.msgpack import Ext
 
 from holdfast.errors import CorruptRecord, LimitExceeded, UnsupportedValue
 from holdfast.sessions import frame
+
+T = TypeVar("T")
 
 _DATETIME, _DATE, _DECIMAL, _UUID, _SET, _INT = range(1, 7)
 _ALLOWED: Final = "JSON's types, bytes, datetime, date, Decimal, UUID, set"
@@ -106,7 +108,7 @@ class Codec:
         return decoded(self._decode, self.open(stored))
 
 
-def decoded(decode: Callable[[bytes], Any], payload: bytes) -> Any:
+def decoded(decode: Callable[[T], Any], payload: T) -> Any:
     """``decode(payload)``, with every way in which damaged bytes can fail as one `CorruptRecord`."""
     try:
         return decode(payload)

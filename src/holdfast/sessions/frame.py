@@ -19,6 +19,7 @@ FORMAT: Final = 1
 PLAIN: Final = 0
 ZSTD: Final = 1
 _HEADER: Final = bytes([FORMAT << 4 | PLAIN, 0])
+HEADER_BYTES: Final = 2
 _PACKED_HEADER: Final = bytes([FORMAT << 4 | ZSTD, 0])
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from holdfast.errors import CorruptRecord, InvalidInput, UnsupportedValue
+from holdfast.sessions import frame
 from holdfast.sessions.codec import Codec, decoded, from_ext
 
 Role = Literal["user", "assistant", "tool", "system"]
@@ -71,7 +72,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls("assistant", content, metadata=metadata)
 
 
-class _Entry(msgspec.Struct, array_like=True):
+class _Entry(msgspec.Struct, array_like=True, gc=False):
     """A message as the log keeps it: by position, and short, because it is sent and kept once for every message.
 
     ``turn`` None says "of the same turn as the entry before"; 16 bytes are an id of 32 hex digits, 17 one of a UUID's form.
@@ -137,12 +138,14 @@ class MessageCodec:
         """One message. Raises `CorruptRecord` or `FutureFormat`."""
         return self.decode_all((entry,))[0]
 
-    def decode_all(self, entries: Iterable[bytes]) -> list[Message]:
-        """Messages that lie side by side in the log, each with its turn as far as that is among them."""
+    def decode_all(self, entries: Iterable[bytes], turn_id: str = "") -> list[Message]:
+        """Messages that lie side by side in the log, each with its turn as far as that is among them.
+
+        ``turn_id`` is the turn of the entry before them, where that is known.
+        """
         messages = []
-        turn_id = ""
-        for stored in entries:
-            entry: _Entry = decoded(self._decode, self._codec.open(stored))
+        parsed: list[_Entry] = decoded(self._parsed, entries)
+        for entry in parsed:
             if not 0 <= entry.role < len(_ROLES):
                 raise CorruptRecord("a stored message is damaged: no such role")
             if entry.turn is not None:
@@ -160,6 +163,10 @@ class MessageCodec:
                 )
             )
         return messages
+
+    def _parsed(self, entries: Iterable[bytes]) -> list[_Entry]:
+        decode, open_, plain = self._decode, self._codec.open, frame.is_plain
+        return [decode(entry[frame.HEADER_BYTES :] if plain(entry) else open_(entry)) for entry in entries]
 
     def _rest(self, message: Message) -> tuple[Any, ...]:
         """What comes behind the usual fields, checked."""

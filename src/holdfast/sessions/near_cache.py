@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 
 from holdfast.backends.records import Committed, Delta, Field, Record, SessionKey
+from holdfast.sessions.decoded import MESSAGE_BYTES, DecodedTail
 
 _ENTRY_OVERHEAD = 400
 _ITEM_OVERHEAD = 120
@@ -29,7 +30,7 @@ class NearCache:
     def __init__(self, max_bytes: int, max_age: float) -> None:
         self.max_bytes = max_bytes
         self._max_age = max_age
-        self._entries: OrderedDict[SessionKey, tuple[Record, int, float]] = OrderedDict()
+        self._entries: OrderedDict[SessionKey, tuple[Record, int, float, DecodedTail]] = OrderedDict()
         self._doubted: set[SessionKey] = set()
         self.bytes = 0
         self.hits = 0
@@ -47,7 +48,7 @@ class NearCache:
         if entry is None:
             self.misses += 1
             return None
-        record, _, confirmed = entry
+        record, _, confirmed, _ = entry
         if time.monotonic() - confirmed > self._max_age:
             self.drop(key)
         elif len(record.tail) >= min(tail, record.total) and key not in self._doubted:
@@ -77,6 +78,7 @@ class NearCache:
         if not self.max_bytes:
             return
         old = self._entries.get(key)
+        decoded = DecodedTail() if old is None else old[3]
         if old is not None:
             known = old[0]
             if (
@@ -89,18 +91,24 @@ class NearCache:
             ):
                 return
             self.drop(key)
-        size = _ENTRY_OVERHEAD + sum(map(len, record.tail)) + _ITEM_OVERHEAD * len(record.tail)
+        tail = record.tail
+        size = _ENTRY_OVERHEAD + 2 * sum(map(len, tail)) + (_ITEM_OVERHEAD + MESSAGE_BYTES) * len(tail)  # also decoded
         for name, field in record.fields.items():
             size += len(name) + len(field.value) + _ITEM_OVERHEAD
         if size > self.max_bytes:
             return
-        self._entries[key] = (record, size, time.monotonic())
+        self._entries[key] = (record, size, time.monotonic(), decoded)
         self.bytes += size
         while self.bytes > self.max_bytes:
-            oldest, (_, freed, _) = self._entries.popitem(last=False)
+            oldest, (_, freed, _, _) = self._entries.popitem(last=False)
             self._doubted.discard(oldest)
             self.bytes -= freed
             self.evictions += 1
+
+    def decoded(self, key: SessionKey) -> DecodedTail | None:
+        """Where the messages of a cached session are kept decoded; None where it is not cached."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[3]
 
     def drop(self, key: SessionKey) -> None:
         entry = self._entries.pop(key, None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 from holdfast.backends.records import Record, SessionKey, Version
+from holdfast.sessions.decoded import DecodedTail
 from holdfast.sessions.message import Message, MessageCodec
 from holdfast.sessions.state import State
 
@@ -13,11 +14,12 @@ from holdfast.sessions.state import State
 class Messages(Sequence[Message]):
     """The last messages of a session, oldest first, decoded when they are read."""
 
-    __slots__ = ("_codec", "_decoded", "_entries")
+    __slots__ = ("_cached", "_codec", "_decoded", "_entries")
 
-    def __init__(self, codec: MessageCodec, entries: Sequence[bytes]) -> None:
+    def __init__(self, codec: MessageCodec, entries: Sequence[bytes], cached: DecodedTail | None = None) -> None:
         self._codec = codec
         self._entries = entries
+        self._cached = cached
         self._decoded: list[Message] | None = None
 
     @overload
@@ -38,7 +40,8 @@ class Messages(Sequence[Message]):
 
     def _all(self) -> list[Message]:
         if self._decoded is None:
-            self._decoded = self._codec.decode_all(self._entries)
+            cached, codec = self._cached, self._codec
+            self._decoded = codec.decode_all(self._entries) if cached is None else cached.read(codec, self._entries)
         return self._decoded
 
 

@@ -326,7 +326,7 @@ class SessionStore:
         """The session with its last ``tail`` messages; a cached record may hold more."""
         state = State(self.codec, record.fields if record else {}, max_keys=self.settings.max_keys)
         entries = record.tail[max(0, len(record.tail) - tail) :] if record else []
-        return Session(key, record, state, Messages(self.message_codec, entries))
+        return Session(key, record, state, Messages(self.message_codec, entries, self.cache.decoded(key)))
 
     async def write(self, key: SessionKey, delta: Delta, base: Record | None, entries: list[bytes]) -> Version:
         """One commit outside a turn, settled if its reply is lost, and the cached copy moved past it.

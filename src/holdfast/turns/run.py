@@ -69,6 +69,7 @@ class TurnRun:
         "_deadline",
         "_emit",
         "_fenced",
+        "_spare_id",
         "_strict",
         "_withdraws",
         "key",
@@ -107,9 +108,11 @@ class TurnRun:
         entry = (
             b"" if message is None else store.message_codec.encode(message, turn_id)
         )  # refuses what cannot be stored
+        random_bytes = os.urandom(24)  # one system call for the token and the first commit's id
+        self._spare_id = random_bytes[8:]
         self.request = BeginRequest(
             turn_id=turn_id,
-            token=os.urandom(8),
+            token=random_bytes[:8],
             fingerprint=fingerprint(message, store.message_codec),
             entry=entry,
             handler=handler,
@@ -358,8 +361,9 @@ class TurnRun:
 
     async def commit(self, granted: Granted, turn: Turn, *, rooted: bool = False) -> CommitReply:
         """One commit, settled if its reply is lost; `SessionGone` and `WrongUser` are raised. ``rooted`` as in `Delta`."""
+        commit_id, self._spare_id = self._spare_id or os.urandom(16), b""
         delta = Delta(
-            os.urandom(16),
+            commit_id,
             self.request.turn_id,
             granted.fence,
             granted.incarnation,

@@ -40,6 +40,7 @@ _USUAL = Struct("<IIH").pack
 _H = Struct("<H").pack
 _2H = Struct("<HH").pack
 _FENCE = Struct("<QHB").pack
+_HEAD = Struct("<H16sQHB8s4s8sHH").pack  # the same where a turn's id has eight bytes or more; "4s" fills up with zeros
 _LIMITS = Struct("<QII").pack
 _GRANT = Struct("<BQI16sQBQ").unpack
 _COMMITTED = Struct("<BBQ16sQQQ").unpack_from
@@ -164,20 +165,15 @@ class CommitPacker:
                 dels.append("=" + name)
             else:
                 sets += ("=" + name, value)
-        head = b"".join(
-            (
-                _H(flags),
-                delta.commit_id,
-                _FENCE(fence, len(turn), len(tag)),
-                tag,
-                incarnation[:4] or _NO_VERSION[:4],
-                base,
-                _2H(len(sets) >> 1, len(dels)),
-                *more,
-                counters,
-                delta.outcome,
+        numbers = (len(sets) >> 1, len(dels))
+        if len(tag) == 8:
+            fixed = _HEAD(flags, delta.commit_id, fence, len(turn), 8, tag, incarnation[:4], base, *numbers)
+        else:
+            fence_and_tag = _FENCE(fence, len(turn), len(tag)) + tag
+            fixed = b"".join(
+                (_H(flags), delta.commit_id, fence_and_tag, incarnation[:4] or _NO_VERSION[:4], base, _2H(*numbers))
             )
-        )
+        head = b"".join((fixed, *more, counters, delta.outcome))
         return [head, *delta.appends, *sets, *dels]
 
     def _rare(self, delta: Delta, wide: bool, indexed_ms: int, turn: bytes, more: list[bytes]) -> int:
@@ -217,8 +213,13 @@ def _counters(delta: Delta) -> tuple[bool, bytes]:
         raise LimitExceeded("one commit changes more than 65535 fields")
     birth = delta.birth
     longest = max(delta.ttl_ms or 0, birth.ttl_ms, birth.max_age_ms)
-    if not changes:
-        return longest >= _NARROW, b""
+    if longest < _NARROW:
+        if not changes:
+            return False, b""
+        if len(changes) == 1 and ANY < changes[0].counter < _NARROW:
+            return False, _I4(changes[0].counter)  # the usual case, without the cost of a format made for it
+    elif not changes:
+        return True, b""
     counters = [c.counter for c in changes if c.value is not None] + [c.counter for c in changes if c.value is None]
     wide = longest >= _NARROW or max(counters) >= _NARROW
     any_ = 0xFFFFFFFFFFFFFFFF if wide else _NARROW
