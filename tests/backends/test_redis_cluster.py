@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from half_moved import HalfMoved
 
+from holdfast import open_store
 from holdfast.backends.records import SessionKey
 from holdfast.backends.redis import RedisBackend, open_redis
+from holdfast.backends.redis.init_server import NewUser, init_servers
 from holdfast.backends.redis.library import CLUSTER
 from holdfast.errors import ConfigError, ServerUnsuitable, StoreUnavailable
 from holdfast.testing import Access, Certificates
@@ -206,3 +208,21 @@ async def test_nothing_stays_open_after_close(redis_cluster: RedisCluster) -> No
         await once()
     assert len(asyncio.all_tasks()) == before
     await eventually(lambda: open_files() <= files)
+
+
+async def test_a_user_with_the_printed_rights_serves_turns(redis_cluster: RedisCluster) -> None:
+    cluster = redis_cluster
+    line = (await init_servers(cluster.url, NewUser("node")))[0].line
+    servers = [*cluster.primaries(), *cluster.replicas()]
+    for server in servers:  # users are not replicated
+        server.command(*line.replace("PASSWORD", "s3cret").split())
+    hosts = cluster.url.partition("://")[2].partition("?")[0]
+    try:
+        async with open_store(f"redis+cluster://node:s3cret@{hosts.rpartition('@')[2]}") as store:
+            for number in range(20):
+                await store.run_turn(f"rights-{number}", lambda turn: turn.reply("ok"), input="x", user="u-1")
+            assert len((await store.by_user("u-1")).ids) == 20
+            assert {finding.level for finding in await store.check() if finding.subject.endswith("functions")} == {"ok"}
+    finally:
+        for server in servers:
+            server.command("ACL", "DELUSER", "node")
