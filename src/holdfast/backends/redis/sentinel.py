@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeout
 
 from holdfast.backends.redis.acks import Place, majority_of
 from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.listening import Listening
 from holdfast.backends.redis.mapping import AccessRefused, code_of
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.topology import Way
@@ -281,18 +281,10 @@ class SentinelSet:
         await connection.connect()  # type: ignore[no-untyped-call]  # redis-py lacks the types
         await connection.send_command("SUBSCRIBE", *_EVENTS)
         self._look_soon()
-        asked = False
+        listening = Listening(connection, _IDLE_S)
         while True:
-            try:
-                message = await connection.read_response(timeout=_IDLE_S, disconnect_on_error=False, push_request=True)
-            except RedisTimeout:
-                if asked:
-                    raise
-                asked = True
-                await connection.send_command("PING", check_health=False)
-                continue
-            asked = False
-            if isinstance(message, list) and message[0] == b"message":
+            message = await listening.message()
+            if message[0] == b"message":
                 self._look_soon()
 
 

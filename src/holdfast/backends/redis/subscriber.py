@@ -10,10 +10,10 @@ from typing import Final
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeout
 
 from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.keys import text_bytes
+from holdfast.backends.redis.listening import Listening
 from holdfast.errors import StoreClosed
 
 _BACK_OFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -139,23 +139,16 @@ class Subscriber:
             await asyncio.sleep(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
 
     async def _listen(self, connection: AbstractConnection) -> None:
-        asked = False
+        listening = Listening(connection, _IDLE_S)
         while True:
             try:
-                message = await connection.read_response(timeout=_IDLE_S, disconnect_on_error=False, push_request=True)
-            except RedisTimeout:
-                if asked:
-                    raise
-                asked = True
-                await connection.send_command("PING", check_health=False)
-                continue
+                message = await listening.message()
             except ResponseError:
                 if self._elsewhere is None:
                     raise
                 self._elsewhere()
                 continue
-            asked = False
-            if not isinstance(message, list) or len(message) < 3:
+            if len(message) < 3:
                 continue
             kind, name, data = message
             if kind in (b"message", b"smessage"):
