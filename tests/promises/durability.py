@@ -41,7 +41,7 @@ class Writers:
             "sessions": SESSIONS,
             "writers": writers,
             "updaters": updaters,
-            "options": {"outcomes": KEEP_ALL, "lease": 2, "poll": 0.1, "timeout": 3, "settle": 6, "max_attempts": 1000},
+            "options": {"outcomes": KEEP_ALL, "lease": 2, "poll": 0.1, "timeout": 2, "settle": 1, "max_attempts": 1000},
         }
         self._out = tempfile.NamedTemporaryFile("rb", prefix="holdfast-writers-")
         self._process: subprocess.Popen[bytes] | None = None

@@ -16,6 +16,8 @@ from typing import Any, Final
 import pytest
 from durability import Verdict, Writers
 
+from holdfast import Store, open_store
+from holdfast.errors import OutcomeUnknown
 from holdfast.testing import PartitionedSentinelSet, SentinelSet, why_no_namespaces
 from redis_servers import skip_or_fail
 from store_nodes import SOAK, Figures
@@ -98,6 +100,40 @@ async def test_no_acknowledged_turn_is_lost_over_partitions(figures: Figures) ->
     verdicts[0].assert_nothing_lost()
     assert verdicts[1].lost, "at memory nothing was lost: the partitions were not felt"
     assert verdicts[2].lost, "a majority that leaves out the promoted replica lost nothing: the check cannot fail"
+
+
+async def test_a_replica_that_is_down_counts_again_where_no_sentinel_says_so(
+    new_sentinel_set: type[SentinelSet], figures: Figures
+) -> None:
+    """Cut off from the Sentinels nobody knows whether they promote it: writes that it lacks must not be acknowledged."""
+    async with (
+        new_sentinel_set() as servers,
+        open_store(f"{servers.url}?durability=replicated", timeout=2, settle=1) as store,
+    ):
+        down = servers.replicas()[0]
+        down.freeze()
+        await until_written(store)
+        for sentinel in servers.sentinels:
+            sentinel.freeze()
+        async with asyncio.timeout(30):
+            with pytest.raises(OutcomeUnknown):
+                while True:
+                    await store.update("s", {"a": 1})
+                    await asyncio.sleep(0.05)
+        for server in (*servers.sentinels, down):
+            server.thaw()
+        await until_written(store)
+    figures("P5", "redis replicated", replicas_forgotten_by_a_client_without_sentinels=0)
+
+
+async def until_written(store: Store, within: float = 30.0) -> None:
+    async with asyncio.timeout(within):
+        while True:
+            try:
+                await store.update("s", {"a": 0})
+                return
+            except OutcomeUnknown:
+                await asyncio.sleep(0.05)
 
 
 def cut(servers: PartitionedSentinelSet, name: str) -> None:

@@ -187,6 +187,9 @@ class SentinelSet:
             )
             self._take(newest, unsure)
             self._count([one for one in good if (one.epoch, one.primary) == (newest.epoch, newest.primary)])
+        else:
+            # nobody vouches for it any more: cut off from the Sentinels, a replica that comes back there may be promoted
+            self._down.clear()
         return [answer for answer in answers if isinstance(answer, Exception)]
 
     def _place(self) -> Place | None:
