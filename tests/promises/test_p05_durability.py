@@ -9,8 +9,10 @@ on the surviving primary. A client at ``memory`` writes to the same servers at t
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from itertools import cycle, islice
 from typing import Any, Final
 
 import pytest
@@ -20,7 +22,7 @@ from holdfast import Store, open_store
 from holdfast.errors import OutcomeUnknown
 from holdfast.testing import PartitionedSentinelSet, SentinelSet, why_no_namespaces
 from redis_servers import skip_or_fail
-from store_nodes import SOAK, Figures
+from store_nodes import Figures
 
 PARTITION_S: Final = 8.0
 FAILOVER_TIMEOUT_MS: Final = 2000
@@ -55,9 +57,12 @@ BREAK: Final = {"kill": killed, "freeze": frozen, "by hand": by_hand}
 
 
 async def test_no_acknowledged_turn_is_lost_over_failovers(
-    new_sentinel_set: type[SentinelSet], figures: Figures
+    new_sentinel_set: type[SentinelSet], scale: Callable[[int], int], rng: random.Random, figures: Figures
 ) -> None:
-    faults = [*["kill"] * 30, *["freeze", "by hand"] * 5] if SOAK else FAULTS
+    faults, more = list(FAULTS), scale(1)
+    if more > 1:  # 30 kills at the usual factor of 20
+        faults = [*["kill"] * (3 * more // 2), *["freeze", "by hand"] * (more // 4)]
+        rng.shuffle(faults)
     async with new_sentinel_set(failover_timeout_ms=FAILOVER_TIMEOUT_MS) as servers, AsyncExitStack() as stack:
         safe, unsafe = await writers_at(stack, servers.url, "replicated", "memory")
         for fault in faults:
@@ -70,10 +75,12 @@ async def test_no_acknowledged_turn_is_lost_over_failovers(
     verdicts[0].assert_nothing_lost()
 
 
-async def test_no_acknowledged_turn_is_lost_over_partitions(figures: Figures) -> None:
+async def test_no_acknowledged_turn_is_lost_over_partitions(scale: Callable[[int], int], figures: Figures) -> None:
     if why := why_no_namespaces():
         skip_or_fail(f"PARTITIONS NOT TESTED: {why}")
-    partitions = MORE_PARTITIONS * 2 if SOAK else PARTITIONS
+    partitions, more = list(PARTITIONS), scale(1)
+    if more > 1:  # 10 at the usual factor of 20
+        partitions = list(islice(cycle(MORE_PARTITIONS), more // 2))
     servers = PartitionedSentinelSet(sentinels_apart=True, failover_timeout_ms=FAILOVER_TIMEOUT_MS)
     async with servers, AsyncExitStack() as stack:
         levels = ("replicated", "memory", "replicated&replicas=1")

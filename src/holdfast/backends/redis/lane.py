@@ -106,7 +106,8 @@ class Lane:
 
     async def _ready(self, deadline: float) -> Wire:
         """A live connection."""
-        waiting = self._connect_waiters if self._wire is None else len(self._wire)
+        wire = self._wire
+        waiting = self._connect_waiters if wire is None or wire.closed else len(wire)
         if waiting >= self._max_waiting:
             raise overloaded(
                 f"{waiting} calls wait for Redis at {self.where}: this one was refused; slow down, or raise max_waiting"
