@@ -51,19 +51,28 @@ async def load(backend: RedisBackend) -> tuple[StoreError | None, float]:
     return told, time.monotonic() - started
 
 
+def states(breaker: Breaker, *events: str) -> list[str]:
+    """The states after each event."""
+    found: list[str] = []
+    for event in events:
+        match event:
+            case "silence":
+                breaker.silence()
+            case "answer":
+                breaker.answer()
+            case _:
+                breaker.probing(int(event))
+        found.append(breaker.state)
+    return found
+
+
 def test_silence_opens_it_and_an_answer_closes_it() -> None:
     breaker = Breaker()
     assert breaker.state == "closed"
-    breaker.silence()
-    breaker.silence()
-    assert (breaker.state, breaker.opened, breaker.is_open) == ("open", 1, True)
-    breaker.probing(1)
-    assert breaker.state == "half-open"
-    breaker.probing(-1)
-    assert breaker.state == "open"
-    breaker.answer()
-    assert (breaker.state, breaker.is_open) == ("closed", False)
-    breaker.silence()
+    assert states(breaker, "silence", "silence", "1", "-1") == ["open", "open", "half-open", "open"]
+    assert (breaker.is_open, breaker.opened) == (True, 1)
+    assert states(breaker, "1", "answer", "-1") == ["half-open", "closed", "closed"]
+    assert states(breaker, "silence") == ["open"]
     assert breaker.opened == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -43,14 +44,15 @@ class Writers:
             "updaters": updaters,
             "options": {"outcomes": KEEP_ALL, "lease": 2, "poll": 0.1, "timeout": 2, "settle": 1, "max_attempts": 1000},
         }
-        self._out = tempfile.NamedTemporaryFile("rb", prefix="holdfast-writers-")
+        self._out = tempfile.TemporaryFile("w+b")  # noqa: SIM115 -- closed at the end of our own context
+        self._read_to = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""
         self.events: list[list[Any]] = []
 
     async def __aenter__(self) -> Writers:
-        with Path(self._out.name).open("wb") as out:
-            self._process = self._start([str(CLIENT), json.dumps(self._config)], stdin=subprocess.PIPE, stdout=out)
+        argv = [str(CLIENT), json.dumps(self._config)]
+        self._process = self._start(argv, stdin=subprocess.PIPE, stdout=self._out)
         await self.until("ready")
         return self
 
@@ -64,7 +66,10 @@ class Writers:
 
     def look(self) -> list[list[Any]]:
         """All events so far."""
-        *whole, self._rest = (self._rest + self._out.read()).split(b"\n")
+        size = os.fstat(self._out.fileno()).st_size
+        new = os.pread(self._out.fileno(), size - self._read_to, self._read_to)  # the writer's place stays where it is
+        self._read_to += len(new)
+        *whole, self._rest = (self._rest + new).split(b"\n")
         self.events += [json.loads(line) for line in whole]
         return self.events
 

@@ -99,7 +99,9 @@ async def read_whole(store: Store, session: str) -> list[str]:
     assert [(m.role, m.turn_id) for m in log] == [(role, id_) for id_ in ids for role in ("user", "assistant")]
     assert [m.content for m in log[1::2]] == [str(n + 1) for n in range(len(ids))]
     assert (await store.get(session))["n"] == len(ids)
-    assert (await store.load(session)).state["n"] == len(ids)
+    loaded = await store.load(session)
+    assert loaded is not None
+    assert loaded.state["n"] == len(ids)
     return ids
 
 

@@ -17,6 +17,7 @@ from holdfast import Store
 from holdfast.errors import HoldfastError
 from holdfast.testing import SentinelSet
 from holdfast.testing.server_process import RedisProcess
+from store_nodes import eventually
 
 CLIENT_NAME: Final = "holdfast"
 
@@ -74,9 +75,7 @@ class Committing:
 
     async def every_one_after(self, moment: float, within: float = 40.0) -> list[float]:
         """When each writer committed first after a moment."""
-        async with asyncio.timeout(within):
-            while not all(at and at[-1] > moment for at in self.at):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: all(at and at[-1] > moment for at in self.at), within)
         return sorted(next(one for one in at if one > moment) for at in self.at)
 
     async def end(self) -> None:

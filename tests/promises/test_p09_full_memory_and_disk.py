@@ -107,8 +107,7 @@ async def test_sqlite_on_a_full_disk(small_disk: Path, scale: Callable[[int], in
             (reader,) = await nodes_at(stack, url, SHORT_S, 1)
             turns += await filling.all_is_whole(reader)
             counted.update(filling.counts())
-        for file in small_disk.iterdir():
-            file.unlink()
+        empty(small_disk)
     figures("P9", "sqlite", filled=rounds, turns=turns, **counted, lost=0, half=0)
 
 
@@ -142,8 +141,13 @@ async def test_redis_with_a_full_disk(
             await taken_again(stores[0])
             turns += await filling.all_is_whole(stores[0])
             counted.update(filling.counts())
-        shutil.rmtree(folder)
+        empty(small_disk)
     figures("P9", f"redis, its disk full, {fsync}", filled=rounds, turns=turns, **counted, lost=0, half=0)
+
+
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 async def taken_again(store: Store, within: float = 20.0) -> None:
