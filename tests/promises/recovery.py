@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -93,9 +94,26 @@ def sockets() -> int:
     return found
 
 
-def tasks() -> int:
-    """The store's own tasks."""
-    return sum(task.get_name().startswith(CLIENT_NAME) for task in asyncio.all_tasks())
+def tasks() -> Counter[str]:
+    """The store's own tasks, by name."""
+    return Counter(name for task in asyncio.all_tasks() if (name := task.get_name()).startswith(CLIENT_NAME))
+
+
+class LeftOpen:
+    """What this process has more than when this was made. Each store may have begun to listen for hints meanwhile."""
+
+    def __init__(self, stores: int) -> None:
+        self._stores = stores
+        self._sockets, self._tasks = sockets(), tasks()
+
+    def assert_nothing(self) -> dict[str, int]:
+        """The figures."""
+        more = tasks()
+        for name, count_ in more.items():
+            assert count_ <= max(self._stores, self._tasks[name]), f"{count_} tasks {name}"
+        more_sockets = sockets() - self._sockets
+        assert more_sockets <= self._stores, f"{more_sockets} sockets were left open"
+        return {"sockets_more": more_sockets, "tasks_more": more.total() - self._tasks.total()}
 
 
 def connections(server: RedisProcess) -> int:
