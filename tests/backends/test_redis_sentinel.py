@@ -11,7 +11,9 @@ import pytest
 
 from holdfast import Store, open_store
 from holdfast.backends.redis import RedisBackend, open_redis
-from holdfast.errors import ConfigError, ServerUnsuitable, StoreUnavailable
+from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.lane import Lane
+from holdfast.errors import ConfigError, ServerUnsuitable, StoreClosed, StoreUnavailable
 from holdfast.testing import RedisServer, SentinelSet
 from holdfast.testing.access import Access
 from holdfast.testing.calls import put, record_of, values
@@ -128,6 +130,21 @@ async def test_without_a_primary_calls_end_by_their_deadline_and_come_back(broke
             except StoreUnavailable:
                 assert time.monotonic() < ends
                 await asyncio.sleep(0.1)
+
+
+async def test_callers_of_a_retired_primary_are_not_told_that_the_store_is_closed() -> None:
+    needs("redis-server")
+    async with RedisServer() as server:
+        server.freeze()
+        lane = Lane(Address("127.0.0.1", server.port), timeout=5, max_waiting=10)
+        call = asyncio.create_task(lane.call(("PING",), write=False))
+        await asyncio.sleep(0.05)
+        await lane.close("is not the primary any more")
+        with pytest.raises(StoreUnavailable, match="not the primary any more") as caught:
+            await call
+        assert not isinstance(caught.value, StoreClosed)
+        with pytest.raises(StoreUnavailable, match="not the primary any more"):
+            await lane.call(("PING",), write=False)
 
 
 async def test_hints_arrive_after_a_failover(broken_set: SentinelSet) -> None:

@@ -19,6 +19,8 @@ CLIENT: Final = "client"
 class PartitionedSentinelSet(SentinelSet):
     """A `SentinelSet` on three hosts, ``a``, ``b`` and ``c``, each with a data server and a Sentinel, and a host ``client``.
 
+    With ``sentinels_apart`` the Sentinels have hosts of their own, ``sa``, ``sb`` and ``sc``.
+
     Its `url` works on the host ``client`` only: run the client there, with `call` (in a thread) or `python` (in a process).
     The methods that look at servers work from outside, also while hosts are cut off.
 
@@ -27,10 +29,13 @@ class PartitionedSentinelSet(SentinelSet):
         ServerMissing: redis-server is not installed, or the set did not come up.
     """
 
-    def __init__(self, **settings: Unpack[SentinelSettings]) -> None:
+    def __init__(self, *, sentinels_apart: bool = False, **settings: Unpack[SentinelSettings]) -> None:
         names = ["a", "b", "c"]
-        self.network = NetworkNamespaces([*names, CLIENT])
+        watching = ["sa", "sb", "sc"] if sentinels_apart else names
+        self.network = NetworkNamespaces(dict.fromkeys([*names, *watching, CLIENT]))
         super().__init__(replicas=2, sentinels=3, places=[self.network.hosts[name] for name in names], **settings)
+        for sentinel, name in zip(self.sentinels, watching, strict=True):
+            sentinel.place = self.network.hosts[name]
 
     def _start(self) -> None:
         self.network.open()

@@ -310,7 +310,7 @@ class Cluster:
             if self._any is node:
                 self._any = next(iter(self._owner.values()), None)
             node.give_up("is not a primary any more")
-            task = asyncio.create_task(node.close())
+            task = asyncio.create_task(node.close("is not a primary any more"))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 

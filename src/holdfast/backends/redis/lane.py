@@ -48,6 +48,7 @@ class Lane:
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[Wire] | None = None
         self._closed = False
+        self._retired = ""
         self._connect_waiters = 0
 
     async def call(
@@ -115,13 +116,18 @@ class Lane:
         if wire is not None:
             wire.give_up(why)
 
-    async def close(self) -> None:
-        """Ends all calls under way with `StoreUnavailable` (writes: `OutcomeUnknown`)."""
+    async def close(self, why: str = "") -> None:
+        """Ends all calls under way with `StoreUnavailable` (writes: `OutcomeUnknown`).
+
+        Args:
+            why: what became of the server, where the store itself goes on with another one.
+        """
         self._closed = True
+        self._retired = why
         if self._connecting is not None:
             self._connecting.cancel()
         if self._wire is not None:
-            self._wire.give_up("is not used any more: this store was closed")
+            self._wire.give_up(why or "is not used any more: this store was closed")
             self._wire = None
             await asyncio.sleep(0)
 
@@ -129,7 +135,8 @@ class Lane:
 
     async def _ready(self, deadline: float) -> Wire:
         """A live connection."""
-        waiting = self._connect_waiters if self._wire is None else len(self._wire)
+        wire = self._wire
+        waiting = self._connect_waiters if wire is None or wire.closed else len(wire)
         if waiting >= self._max_waiting:
             raise overloaded(
                 f"{waiting} calls wait for Redis at {self.where}: this one was refused; slow down, or raise max_waiting"
@@ -139,7 +146,7 @@ class Lane:
         joined = self._connecting is not None
         while True:
             if self._closed:
-                raise StoreClosed("this Redis store is closed")
+                raise self._gone()
             wire = self._wire
             if wire is not None and not wire.closed:
                 return wire
@@ -169,7 +176,7 @@ class Lane:
             hint = " Does it speak TLS on this port?" if self._address.tls else ""
             raise StoreUnavailable(f"no connection to Redis at {self.where} in time; nothing was sent.{hint}")
         if connecting.cancelled():
-            raise StoreClosed("this Redis store is closed")
+            raise self._gone()
         if (error := connecting.exception()) is not None:
             kind = type(error) if isinstance(error, StoreUnavailable) else StoreUnavailable
             mine = kind(*error.args)
@@ -177,12 +184,17 @@ class Lane:
                 mine.retry_after = RETRY_AFTER_S
             raise mine from error
 
+    def _gone(self) -> StoreUnavailable:
+        if self._retired:
+            return StoreUnavailable(f"Redis at {self.where} {self._retired}; nothing was sent")
+        return StoreClosed("this Redis store is closed")
+
     def _connected(self, task: asyncio.Task[Wire]) -> None:
         self._connecting = None
         if task.cancelled() or task.exception() is not None:
             return
         if self._closed:
-            task.result().give_up("is not used any more: this store was closed")
+            task.result().give_up(self._retired or "is not used any more: this store was closed")
         else:
             self._wire = task.result()
 

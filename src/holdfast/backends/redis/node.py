@@ -13,6 +13,7 @@ from holdfast.backends.redis.lane import Lane
 from holdfast.backends.redis.library import SERVER, Library
 from holdfast.backends.redis.loading import load
 from holdfast.backends.redis.wire import Traffic
+from holdfast.errors import StoreUnavailable
 
 
 class Node:
@@ -52,11 +53,16 @@ class Node:
         Raises:
             ServerUnsuitable: where the server has others of the same names.
             StoreUnavailable: where this user may not, or the server is not reached.
+            StoreUnavailable: this node was closed meanwhile.
         """
         if self._loading is None:
             self._loading = asyncio.create_task(load(self.large, self.form), name="holdfast-redis-functions")
             self._loading.add_done_callback(self._loaded)
-        await asyncio.shield(self._loading)
+        loading = self._loading
+        await asyncio.wait([loading])  # its cancellation is not the caller's
+        if loading.cancelled():
+            raise StoreUnavailable(f"Redis at {self.where} is not used any more")
+        loading.result()
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         self._loading = None
@@ -89,9 +95,9 @@ class Node:
         for lane in (*self.lanes, self.large, self.acks.lane):
             lane.give_up(why)
 
-    async def close(self) -> None:
-        """Closes all lanes."""
+    async def close(self, why: str = "") -> None:
+        """Closes all lanes; ``why`` as for `Lane.close`."""
         if self._loading is not None:
             self._loading.cancel()
         for lane in (*self.lanes, self.large, self.acks.lane):
-            await lane.close()
+            await lane.close(why)

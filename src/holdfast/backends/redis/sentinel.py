@@ -25,7 +25,13 @@ from holdfast.backends.redis.urls import Target
 from holdfast.errors import ConfigError, StoreOverloaded, StoreUnavailable
 
 _PAUSE_S: Final = 0.1
-"""Between two tries while there is no primary; up to twice that, at random."""
+"""Between two tries of a call while there is no primary; up to twice that, at random."""
+_CROWD: Final = 20
+"""More callers than that pause longer, all together about as often; a new primary wakes them all."""
+_LONGEST_PAUSE_S: Final = 0.5
+"""The same, of a crowd."""
+_APART_S: Final = 0.1
+"""Between two questions to the same Sentinel, however many callers wait for the answer."""
 _ASK_S: Final = 1.0
 """A Sentinel that says nothing for this long is left aside."""
 _IDLE_S: Final = 5.0
@@ -77,6 +83,8 @@ class SentinelSet:
         self._listeners: list[asyncio.Task[None]] = []
         self._looking: asyncio.Task[None] | None = None
         self._look_wanted = False
+        self._looked = 0.0
+        self._pausing = 0
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
         self.replicas = 0
@@ -125,11 +133,16 @@ class SentinelSet:
             return None  # a primary that was retired says that it is closed: the next one is asked
         loop = asyncio.get_running_loop()
         if self._node is None or self._node is node:
-            pause = min(_PAUSE_S * (1 + random.random()), max(0.0, deadline - loop.time()))
             self._look_soon()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._changed.wait()
+            self._pausing += 1
+            usual = min(_LONGEST_PAUSE_S, _PAUSE_S * max(1.0, self._pausing / _CROWD))
+            pause = min(usual * (1 + random.random()), max(0.0, deadline - loop.time()))
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._changed.wait()
+            finally:
+                self._pausing -= 1
         return Way(self._node) if self._node and loop.time() < deadline else None
 
     # --- quorum: who has to have a write before no failover can lose it ---
@@ -166,9 +179,12 @@ class SentinelSet:
             self._looking = asyncio.create_task(self._look_once(), name="holdfast-redis-sentinel-look")
 
     async def _look_once(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._look_wanted:
+            await asyncio.sleep(self._looked + _APART_S - loop.time())
             self._look_wanted = False
             await self._look()
+            self._looked = loop.time()
 
     async def _look_again(self) -> None:
         while True:
@@ -187,6 +203,9 @@ class SentinelSet:
             )
             self._take(newest, unsure)
             self._count([one for one in good if (one.epoch, one.primary) == (newest.epoch, newest.primary)])
+        else:
+            # nobody vouches for it any more: cut off from the Sentinels, a replica that comes back there may be promoted
+            self._down.clear()
         return [answer for answer in answers if isinstance(answer, Exception)]
 
     def _place(self) -> Place | None:
@@ -255,7 +274,7 @@ class SentinelSet:
         self._down.clear()
         if old is not None:
             old.give_up("is not the primary any more")
-            task = asyncio.create_task(old.close())
+            task = asyncio.create_task(old.close("is not the primary any more"))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
         self._changed.set()

@@ -46,8 +46,8 @@ class Settings(msgspec.Struct, frozen=True):
         connections: connections for small calls to each server; one carries tens of thousands a second.
         max_waiting: how many calls may wait on a connection; more are refused.
         allow_eviction: serve a server that may evict keys, and so lose parts of sessions.
-        durability: when a write counts as done: ``memory`` (the primary has it), ``replicated`` (a majority of the data nodes
-            has it), ``fsync`` (it is on the primary's disk).
+        durability: when a write counts as done: ``memory`` (the primary has it), ``replicated`` (so
+            do all replicas that could be promoted, and a majority of the data nodes), ``fsync`` (it is on the primary's disk).
         replicas: how many replicas ``replicated`` waits for; 0 makes a majority of the data nodes there are at start.
         pack: compress older messages into pages, beside the turns.
         page_messages: messages in a full page.
