@@ -19,6 +19,7 @@ from holdfast.testing.access import Access
 from holdfast.testing.calls import put, record_of, values
 from holdfast.testing.servers import free_port
 from redis_servers import needs
+from store_nodes import eventually
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ async def test_turns_go_on_over_a_failover_with_nothing_lost(broken_set: Sentine
             old.thaw()
         ids = [message.turn_id async for message in store.messages("s") if message.role == "user"]
         assert ids == [f"t{n}" for n in range(number)]
-        assert sockets() <= opened
+        await eventually(lambda: sockets() <= opened, 10)
 
 
 async def test_without_a_primary_calls_end_by_their_deadline_and_come_back(broken_set: SentinelSet) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from holdfast.testing import NamespaceTrouble, NetworkNamespaces, PartitionedSentinelSet
 from redis_servers import needs_namespaces
+from store_nodes import eventually
 
 NAMESPACES = Path("/run/netns")
 
@@ -143,5 +144,5 @@ async def test_a_primary_that_is_cut_off_with_its_client_is_replaced(
         old.command("SET", "fork", "1")  # it does not know yet that it is the primary no more
         running.heal()
         await running.wait_until_synced()
-        assert old in running.replicas() and old.command("GET", "fork") is None
+        await eventually(lambda: old in running.replicas() and old.command("GET", "fork") is None, 30)
         assert running.call(lambda: socket.create_connection((new.host, new.port), timeout=5).close()) is None

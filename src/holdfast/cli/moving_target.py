@@ -146,7 +146,7 @@ class _Arrival:
         ):
             return "unchanged"
         delta = Delta(
-            os.urandom(16),
+            self._commit_id(),  # a new ttl is a new version, and this one is the import's too
             incarnation=record.incarnation,
             base=record.version,
             strict=True,

@@ -62,7 +62,7 @@ class Packer:
 
     def grown(self, key: SessionKey, start: int, added: int) -> None:
         """After a commit that put ``added`` entries at position ``start``: packs soon if that passed the next step."""
-        old, new = start - self.limits.keep, start + added - self.limits.keep
+        old, new = (max(0, place - self.limits.keep) for place in (start, start + added))
         step, page = self.limits.step, self.limits.page
         if self._closed or old // step == new // step:
             return
