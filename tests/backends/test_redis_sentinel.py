@@ -12,6 +12,7 @@ import pytest
 from holdfast import Store, open_store
 from holdfast.backends.redis import RedisBackend, open_redis
 from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.init_server import NewUser, init_servers
 from holdfast.backends.redis.lane import Lane
 from holdfast.errors import ConfigError, ServerUnsuitable, StoreClosed, StoreUnavailable
 from holdfast.testing import RedisServer, SentinelSet
@@ -187,3 +188,21 @@ async def test_a_level_that_the_servers_cannot_give_is_refused(
         backend = await open_redis(server.url, durability="fsync")
         await put(backend, {"a": b"1"})
         await backend.close()
+
+
+async def test_a_wrong_password_of_the_data_servers_is_told_and_closing_does_not_hang() -> None:
+    async with SentinelSet(access=Access(password="data")) as guarded:
+        hosts = guarded.url.rpartition("@")[2].partition("/")[0]
+        for login in ("", ":wrong@"):
+            async with asyncio.timeout(10):
+                with pytest.raises(ConfigError, match="password"):
+                    await open_redis(f"redis+sentinel://{login}{hosts}/mymaster", timeout=2)
+
+
+async def test_the_nodes_user_works_after_a_failover(broken_set: SentinelSet) -> None:
+    await init_servers(broken_set.url, NewUser("node", "s3cret", create=True))
+    url = broken_set.url.replace("://", "://node:s3cret@", 1)
+    async with open_store(url) as store:
+        await turn(store, 0)
+        await broken_set.failover()
+        await turn(store, 1)

@@ -69,12 +69,22 @@ def test_a_unix_socket() -> None:
         ("redis://h?password_file=/nowhere/x", "password_file='/nowhere/x' cannot be read"),
         ("rediss://h?tls_key=k", "tls_key needs tls_cert"),
         ("redis://[::1", "cannot be read"),
+        ("redis://h?replicas=2", "durability=replicated"),
         ("http://h", "is no Redis URL"),
     ],
 )
 def test_a_wrong_url_says_what_to_write(url: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse(url)
+
+
+@pytest.mark.parametrize(
+    "secret", ["hunter2/x", "12/hunter2", "12?hunter2", "12#hunter2", "hunter2[x", "/hunter2", "?hunter2=1"]
+)
+def test_a_password_that_needs_escaping_is_not_shown_and_told_how(secret: str) -> None:
+    with pytest.raises(ConfigError, match="%2F") as caught:
+        parse(f"redis://user:{secret}@h:1/0")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -366,8 +366,8 @@ class SessionStore:
             except (OutcomeUnknown, StoreUnavailable, StoreTimeout) as error:
                 if time.monotonic() + pause > deadline:
                     raise OutcomeUnknown(
-                        f"session {key.id!r}: a write was sent, its reply was lost, and the store has been silent since; "
-                        "repeat the call with the same turn id to learn what became of it"
+                        f"session {key.id!r}: what became of a write is not known, and the store has not told since ({error}); "
+                        "repeat a turn with the same turn id, or look at the session"
                     ) from error
                 await asyncio.sleep(pause * (0.5 + random.random()))
                 pause = min(1.0, pause * 2)

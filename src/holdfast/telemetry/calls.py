@@ -134,8 +134,11 @@ class Calls(Timings):
 
     def results(self) -> Iterator[tuple[str, int]]:
         """Names of results and their counts; also those that have not come yet, so that the first one is seen as a rise."""
+        by_name: dict[str, int] = {}
         for kind, count in list(self.counts.items()):
-            yield self._named(kind), count
+            name = self._named(kind)
+            by_name[name] = by_name.get(name, 0) + count
+        yield from by_name.items()
 
     def result(self, name: str) -> int:
         """How often a result of this name came."""

@@ -168,8 +168,8 @@ class TurnRun:
                 give_up = give_up or now + self.store.settings.settle_ms / 1000
                 if now >= give_up:
                     raise OutcomeUnknown(
-                        f"session {self.key.id!r}: turn {self.request.turn_id!r} may have been accepted, but the store has been "
-                        "silent since; send it again with the same turn id"
+                        f"session {self.key.id!r}: turn {self.request.turn_id!r} may have been accepted, and the store has not "
+                        f"told since ({error}); send it again with the same turn id"
                     ) from error
                 await asyncio.sleep(0.05 + random.random() * 0.1)
                 continue

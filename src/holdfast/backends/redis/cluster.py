@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.cluster_map import Place, View, redirection, view_of
+from holdfast.backends.redis.ending import end
 from holdfast.backends.redis.mapping import AccessRefused, code_of
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.slots import canary_beside, slots_by_tag, tag_of, tags_by_slot
@@ -139,10 +140,8 @@ class Cluster:
     async def close(self) -> None:
         self._closed = True
         background = (self._looking, self._keeping, *self._moves.values(), *self._asks.values())
-        tasks = [task for task in background if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
+        await end(task for task in background if task is not None)
+        await asyncio.gather(*self._closing, return_exceptions=True)
         for node in self._nodes.values():
             await node.close()
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from holdfast.backends.redis.cluster import Cluster
+from holdfast.backends.redis.ending import end
 from holdfast.backends.redis.keys import text_bytes
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.subscriber import Subscriber, Watching
@@ -99,7 +100,6 @@ class ShardHints:
         """Ends the subscriptions; watchers get no more hints."""
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
         for subscriber in self._subscribers.values():
             await subscriber.close()

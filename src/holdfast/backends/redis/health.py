@@ -76,6 +76,8 @@ def _ensure_kind(where: str, facts: Info, *, allow_eviction: bool, cluster: bool
     version = facts.get("redis_version", "0")
     if _numbers(version) < OLDEST:
         raise ServerUnsuitable(f"Redis at {where} is {version}; 6.2 or newer is needed")
+    if facts.get("redis_mode") == "sentinel":
+        raise ServerUnsuitable(f"Redis at {where} is a Sentinel: write redis+sentinel://host:port/service in its URL")
     if (facts.get("cluster_enabled") == "1") != cluster:
         is_one, other = ("is no node", "redis://") if cluster else ("is a node", "redis+cluster://")
         raise ServerUnsuitable(f"Redis at {where} {is_one} of a Cluster: write {other} in its URL")
@@ -83,7 +85,7 @@ def _ensure_kind(where: str, facts: Info, *, allow_eviction: bool, cluster: bool
     if policy != "noeviction" and not allow_eviction:
         raise ServerUnsuitable(
             f"Redis at {where} has maxmemory-policy {policy}: when memory is short it would delete parts of "
-            f"sessions. {EVICTION_MEND}, or open with allow_eviction=True if losing sessions is acceptable"
+            f"sessions. {EVICTION_MEND}, or open with ?allow_eviction=yes if losing sessions is acceptable"
         )
 
 

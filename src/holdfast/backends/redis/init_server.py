@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from holdfast.backends.redis.address import Address
 from holdfast.backends.redis.forms import Form
+from holdfast.backends.redis.health import info
 from holdfast.backends.redis.keys import Keys
 from holdfast.backends.redis.library import PREFIX
 from holdfast.backends.redis.loading import try_out
@@ -16,7 +18,7 @@ from holdfast.backends.redis.open import library_of, probe_of, topology_of
 from holdfast.backends.redis.rights import acl_line, acl_rules, user_name, user_of
 from holdfast.backends.redis.urls import parse
 from holdfast.backends.redis.wire import Arg, ReplyError
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, StoreError
 
 
 class Initialised(NamedTuple):
@@ -68,12 +70,40 @@ async def init_servers(
     keys = Keys(prefix or target.settings.prefix)
     topology = await topology_of(target, node_at, timeout)
     try:
-        return [
-            await init_server(node, user, keys, probe_of(topology, node, keys), prune=prune)
-            for node in topology.primaries()
-        ]
+        done = []
+        for node in topology.primaries():
+            one = await init_server(node, user, keys, probe_of(topology, node, keys), prune=prune)
+            if user.create:
+                copied = await _copy_user(node, user.name, node_at)
+                one = one._replace(notes=(*one.notes, *copied))
+            done.append(one)
+        return done
     finally:
         await topology.close()
+
+
+async def _copy_user(primary: Node, name: str, node_at: Callable[[Address], Node]) -> list[str]:
+    """Users are not replicated: gives the primary's to its replicas, one of which may be the primary tomorrow."""
+    [line] = [one for one in await _must(primary, "ACL", "LIST") if one.split(b" ", 2)[1].decode() == name]
+    rules = [rule.decode() for rule in line.split()[2:]]
+    notes = []
+    for fact, text in (await info(primary)).items():
+        if not (fact.startswith("slave") and fact[5:].isdecimal()):
+            continue
+        parts = dict(part.partition("=")[::2] for part in text.split(","))
+        replica = node_at(primary.address.at(parts["ip"], int(parts["port"])))
+        replica.address.primary = False
+        try:
+            await _must(replica, "ACL", "SETUSER", name, "reset", *rules)
+        except StoreError as error:
+            notes.append(f"the replica at {replica.where} did not get the user: {error}")
+        else:
+            notes.append(
+                f"the replica at {replica.where} has the user too; run ACL SAVE (or CONFIG REWRITE) there as well"
+            )
+        finally:
+            await replica.close()
+    return notes
 
 
 async def init_server(node: Node, user: NewUser, keys: Keys, probe_key: str, *, prune: str = "") -> Initialised:
@@ -137,7 +167,7 @@ async def _apply(node: Node, form: Form, prefix: str, user: NewUser, database: i
             raise ConfigError(f"user {user.name!r} is new and needs a password: give one, or let one be generated")
     rules = ("reset", "on", *[f"#{digest}" for digest in digests], *acl_rules(form, prefix, database=database))
     await _must(node, "ACL", "SETUSER", user.name, *rules)
-    notes = ["users are not replicated: repeat this on every replica and on every other server of the set"]
+    notes = ["users are not replicated: a server that joins later needs the line too"]
     setting = await node.large.call(("CONFIG", "GET", "aclfile"), write=False)
     if isinstance(setting, list) and len(setting) == 2 and setting[1]:
         return [*notes, f"run ACL SAVE, so that the user outlives a restart (aclfile {setting[1].decode()})"]

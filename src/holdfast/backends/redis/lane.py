@@ -244,8 +244,9 @@ class Lane:
             raise StoreUnavailable(f"Redis at {self.where} is not the primary (any more)")
 
     def _unreached(self, error: BaseException) -> StoreUnavailable:
-        if isinstance(error, AuthenticationError | ResponseError):
-            text = str(error)  # redis-py cuts the code off
+        told = _told(error)
+        if told is not None:
+            error, text = told, str(told)  # redis-py cuts the code off
             if isinstance(error, NoPermissionError) and not text.startswith("NOPERM"):
                 text = f"NOPERM {text}"
             if isinstance(error, AuthenticationError) and not text.startswith(("NOAUTH", "WRONGPASS")):
@@ -258,12 +259,22 @@ class Lane:
         if isinstance(error, RedisTimeoutError | TimeoutError | socket.timeout):
             why = f"no answer within {self.timeout:g} s" + (" to the TLS handshake" if self._address.tls else "")
         elif isinstance(cause, ConnectionResetError) or "closed by server" in str(cause):
-            why = "it closed the connection at once" + ("" if self._address.tls else " (a TLS port wants rediss://)")
+            hint = "does it ask for a client's certificate? Give tls_cert and tls_key" if self._address.tls else ""
+            why = f"it closed the connection at once ({hint or 'a TLS port wants rediss://'})"
+        elif "Protocol error" in str(cause):
+            why = f"what answers there is not Redis ({cause})"
         else:
             why = str(cause)
         return StoreUnavailable(
             f"Redis at {self.where} cannot be reached: {why}. Is it running, and are host, port and firewall right?"
         )
+
+
+def _told(error: BaseException | None) -> BaseException | None:
+    """The server's own refusal, where there is one; redis-py may have wrapped it."""
+    while error is not None and not isinstance(error, AuthenticationError | ResponseError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def unavailable(message: str) -> StoreUnavailable:

@@ -20,6 +20,7 @@ import msgspec
 
 from holdfast.backends.records import Packed, SessionKey
 from holdfast.backends.redis.calls import Calls
+from holdfast.backends.redis.ending import end
 from holdfast.backends.redis.keys import Keys, subject_of
 from holdfast.backends.redis.pages import PAGE_BYTES, PageLimits, digest_of, make_page, mark_of, pieces_of, read_pages
 from holdfast.errors import HoldfastError
@@ -147,10 +148,7 @@ class Packer:
         """Drops what waits and ends what is under way; a page that was sent is either whole or not there."""
         self._closed = True
         self._waiting.clear()
-        workers = list(self._workers)
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await end(self._workers)
 
 
 def _page_of(

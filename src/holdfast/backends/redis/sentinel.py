@@ -17,6 +17,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from holdfast.backends.redis.acks import Place, majority_of
 from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.ending import end
 from holdfast.backends.redis.listening import Listening
 from holdfast.backends.redis.mapping import AccessRefused, code_of
 from holdfast.backends.redis.node import Node
@@ -162,10 +163,8 @@ class SentinelSet:
 
     async def close(self) -> None:
         self._closed = True
-        tasks = [*self._listeners, *([self._looking] if self._looking else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
+        await end([*self._listeners, *([self._looking] if self._looking else [])])
+        await asyncio.gather(*self._closing, return_exceptions=True)
         if self._node is not None:
             await self._node.close()
         await asyncio.sleep(0)  # lets closed transports go
@@ -254,6 +253,8 @@ class SentinelSet:
                 f"the Sentinel at {sentinel.where} refuses the user or password ({text}): give its own as "
                 "?sentinel_username=...&sentinel_password=... (or sentinel_password_file)"
             )
+        if isinstance(error, ResponseError) and "unknown command" in text.lower():
+            return ConfigError(f"Redis at {sentinel.where} is no Sentinel; for one server write redis:// in its URL")
         if isinstance(error, ResponseError) and "No such master" in text:
             return ConfigError(f"the Sentinel at {sentinel.where} watches no service {self._service!r}")
         return StoreUnavailable(f"the Sentinel at {sentinel.where} cannot be asked: {text or type(error).__name__}")

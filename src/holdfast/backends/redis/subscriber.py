@@ -12,6 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
 from holdfast.backends.redis.address import Address
+from holdfast.backends.redis.ending import end
 from holdfast.backends.redis.keys import text_bytes
 from holdfast.backends.redis.listening import Listening
 from holdfast.errors import StoreClosed
@@ -178,6 +179,5 @@ class Subscriber:
         """Ends the subscriptions; watchers get no more hints."""
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
             self._task = None

@@ -35,6 +35,10 @@ _TLS: Final = {
     "ssl_certfile": "cert",
     "ssl_keyfile": "key",
 }
+_ESCAPES: Final = (
+    "in a user or password write %2F for /, %3F for ?, %23 for #, %5B for [ and %40 for @, "
+    "or put it into a file (password_file=...)"
+)
 _SWITCH: Final = {"yes": True, "no": False, "true": True, "false": False, "required": True, "none": False}
 
 
@@ -87,8 +91,10 @@ def parse(url: str) -> Target:
     """The servers and settings that a URL names. Raises `ConfigError` that says what is wrong, never with the password."""
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigError(f"the Redis URL cannot be read: {error}") from None
+    except ValueError:
+        raise ConfigError(f"the Redis URL cannot be read: an IPv6 address needs both brackets; {_ESCAPES}") from None
+    if parts.fragment or (parts.scheme != "unix" and "@" in parts.path) or "@" in parts.query.partition("=")[0]:
+        raise ConfigError(f"the Redis URL cannot be read: {_ESCAPES}")
     if parts.scheme not in SCHEMES:
         raise ConfigError(f"{parts.scheme}: is no Redis URL; write one of {', '.join(SCHEMES)}")
     name, _, kind_name = parts.scheme.partition("+")
@@ -124,6 +130,8 @@ def parse(url: str) -> Target:
         own = Login(query.secret("sentinel_username", ""), query.secret("sentinel_password", ""), login.client_name)
         sentinel = Address(*seeds[0], login=own, tls=tls if query.switch("sentinel_tls", tls is not None) else None)
     settings = query.settings()
+    if settings.replicas and settings.durability != "replicated":
+        raise ConfigError("replicas=... is for durability=replicated")
     query.all_known()
     return Target(kind, seeds, address, settings, service, sentinel)
 
@@ -142,7 +150,7 @@ def _host(text: str, port: int) -> tuple[str, int]:
     else:
         host, _, number = text.partition(":")
     if number and not (number.isdecimal() and 0 < int(number) < 65536):
-        raise ConfigError(f"{number[:20]!r} in the Redis URL is not a port")
+        raise ConfigError(f"what follows the host in the Redis URL is not a port; {_ESCAPES}")
     return unquote(host) or "localhost", int(number or port)
 
 
@@ -221,7 +229,9 @@ class _Query:
 
     def all_known(self) -> None:
         if self._left:
-            name = next(iter(self._left))
+            name, value = next(iter(self._left.items()))
+            if "@" in value:
+                raise ConfigError(f"the Redis URL cannot be read: {_ESCAPES}")
             if name in _TLS or name in ("tls_verify", "ssl_cert_reqs"):
                 raise ConfigError(f"{name} in a Redis URL without TLS: write rediss:// in place of redis://")
             known = ", ".join(sorted(self._asked))
