@@ -38,7 +38,7 @@ class Citation(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str = ""
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One message: who said what, and what belongs to it.
 
     Attributes:
@@ -187,7 +187,7 @@ def _short(turn_id: str) -> str | bytes:
         except ValueError:
             return turn_id
         short = raw if len(turn_id) == 32 else b"-" + raw
-        if _long(short) == turn_id:
+        if (raw.hex() if short is raw else _long(short)) == turn_id:
             return short
     return turn_id
 
