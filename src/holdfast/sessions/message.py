@@ -165,8 +165,8 @@ class MessageCodec:
         return messages
 
     def _parsed(self, entries: Iterable[bytes]) -> list[_Entry]:
-        decode, open_, plain = self._decode, self._codec.open, frame.is_plain
-        return [decode(entry[frame.HEADER_BYTES :] if plain(entry) else open_(entry)) for entry in entries]
+        decode, open_, plain, size = self._decode, self._codec.open, frame.PLAIN_HEADER, frame.HEADER_BYTES
+        return [decode(entry[size:] if entry[:size] == plain else open_(entry)) for entry in entries]
 
     def _rest(self, message: Message) -> tuple[Any, ...]:
         """What comes behind the usual fields, checked."""
