@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from holdfast.config import ServerSection
 from holdfast.errors import ConfigError
 from holdfast.server.app import node_of
+from holdfast.server.collecting import collect_seldom
 
 _LAST_WRITES_S: Final = 5
 """Seconds for clients to take what was answered already."""
@@ -56,6 +57,7 @@ class _Draining(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started and not self._told:
+            collect_seldom()
             self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

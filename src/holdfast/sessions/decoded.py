@@ -39,12 +39,18 @@ class DecodedTail:
             return []
         known, messages = self._last
         first = entries[0]
-        at = next((at for at, entry in enumerate(known) if entry is first), len(known))
+        try:
+            at = known.index(first)
+        except ValueError:
+            return []
         count = min(len(known) - at, len(entries))
         kept = messages[at : at + count]
-        if not all(map(is_, known[at : at + count], entries)) or any(m.metadata or m.tool_calls for m in kept):
+        if not all(map(is_, known[at : at + count], entries)):
             return []
-        if at and kept and codec.decode(first).turn_id != kept[0].turn_id:
+        for message in kept:
+            if message.metadata or message.tool_calls:
+                return []
+        if at and kept[0].turn_id == messages[at - 1].turn_id and codec.decode(first).turn_id != kept[0].turn_id:
             # the page begins in the middle of a turn, whose id its messages have only from what stood before
             whole = next((n for n, message in enumerate(kept) if message.turn_id != kept[0].turn_id), len(kept))
             kept[:whole] = codec.decode_all(entries[:whole])

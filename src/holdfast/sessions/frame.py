@@ -20,6 +20,8 @@ PLAIN: Final = 0
 ZSTD: Final = 1
 _HEADER: Final = bytes([FORMAT << 4 | PLAIN, 0])
 HEADER_BYTES: Final = 2
+PLAIN_HEADER: Final = _HEADER
+"""What a value that is neither compressed nor encrypted begins with."""
 _PACKED_HEADER: Final = bytes([FORMAT << 4 | ZSTD, 0])
 
 

@@ -38,7 +38,7 @@ class Citation(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str = ""
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One message: who said what, and what belongs to it.
 
     Attributes:
@@ -165,8 +165,8 @@ class MessageCodec:
         return messages
 
     def _parsed(self, entries: Iterable[bytes]) -> list[_Entry]:
-        decode, open_, plain = self._decode, self._codec.open, frame.is_plain
-        return [decode(entry[frame.HEADER_BYTES :] if plain(entry) else open_(entry)) for entry in entries]
+        decode, open_, plain, size = self._decode, self._codec.open, frame.PLAIN_HEADER, frame.HEADER_BYTES
+        return [decode(entry[size:] if entry[:size] == plain else open_(entry)) for entry in entries]
 
     def _rest(self, message: Message) -> tuple[Any, ...]:
         """What comes behind the usual fields, checked."""
@@ -187,7 +187,7 @@ def _short(turn_id: str) -> str | bytes:
         except ValueError:
             return turn_id
         short = raw if len(turn_id) == 32 else b"-" + raw
-        if _long(short) == turn_id:
+        if (raw.hex() if short is raw else _long(short)) == turn_id:
             return short
     return turn_id
 

@@ -94,6 +94,6 @@ class State(MutableMapping[str, Any]):
                 found.append(Change(name, encoded, 0))
             elif not self._codec.same(stored.value, encoded):
                 found.append(Change(name, encoded, stored.counter))
-        if found and len(self) > self._max_keys:
+        if found and len(self._base) + len(self._values) > self._max_keys and len(self) > self._max_keys:
             raise LimitExceeded(f"the state has {len(self)} keys, more than max_keys={self._max_keys}")
         return found

@@ -60,7 +60,9 @@ class Calls:
             try:
                 before, behind = node.form.writes[letter]
                 command = (*before, key, *args, *behind)
-                reply = await node.lane(key).call(command, write=True, deadline=deadline)
+                lane = node.lane(key)
+                sent = lane.send(command, deadline)
+                reply = await (lane.call(command, write=True, deadline=deadline) if sent is None else sent)
                 if reply.__class__ is ReplyError:
                     trouble = str(reply)
             except StoreUnavailable as error:

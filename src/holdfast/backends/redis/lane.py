@@ -72,6 +72,13 @@ class Lane:
             wire.send(before, deadline, False).cancel()
         return await wire.send(args, deadline, write)
 
+    def send(self, args: Sequence[Arg], deadline: float) -> asyncio.Future[Any] | None:
+        """As `call`, for a write, where nothing has to be waited for first; else None, and nothing was sent."""
+        wire = self._wire
+        if wire is None or wire.closed or len(wire.waiting) >= self._max_waiting:
+            return None
+        return wire.send(args, deadline, True)
+
     async def read_atomic(self, commands: Sequence[Sequence[Arg]], *, deadline: float | None = None) -> Any:
         """The replies of reading commands as of one moment; the first error reply instead, if there is one."""
         if deadline is None:

@@ -38,6 +38,7 @@ _4I4 = Struct("<IIII").pack
 _4I8 = Struct("<QQQQ").pack
 _USUAL = Struct("<IIH").pack
 _H = Struct("<H").pack
+_BEGIN = Struct("<B8sB8sB8sH").pack
 _2H = Struct("<HH").pack
 _FENCE = Struct("<QHB").pack
 _HEAD = Struct("<H16sQHB8s4s8sHH").pack  # the same where a turn's id has eight bytes or more; "4s" fills up with zeros
@@ -106,6 +107,9 @@ def pack_begin(request: BeginRequest, age_ms: int, indexed_ms: int, *, with_birt
         flags |= 8
         more = (*more, short(text_bytes(birth.user)), _I8(indexed_ms))
     token, fingerprint = request.token, request.fingerprint
+    if usual and not more and len(token) == len(fingerprint) == 8 and len(turn) <= 0xFFFF:
+        head = _BEGIN(flags, known, 8, token, 8, fingerprint, len(turn))
+        return head + turn + _USUAL(request.lease_ms, request.place_ms, request.tail)
     return b"".join(
         (
             _BYTE[flags],

@@ -8,6 +8,7 @@ come in order and nothing behind it can be known either.
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
@@ -63,7 +64,7 @@ class Wire(asyncio.Protocol):
         self._on_silence = on_silence
         self._traffic = traffic or Traffic()
         self._reader = hiredis.Reader()
-        self._waiting: deque[_Waiting] = deque()
+        self.waiting: deque[_Waiting] = deque()
         self._buffer: list[bytes] = []
         self._unsent = 0
         self._flush_due = False
@@ -82,20 +83,20 @@ class Wire(asyncio.Protocol):
             self.data_received(already_read)
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     @property
     def oldest(self) -> object | None:
         """What has waited longest for a reply: the same object for as long as no reply comes."""
-        return self._waiting[0] if self._waiting else None
+        return self.waiting[0] if self.waiting else None
 
     # --- sending ---
 
     def send(self, args: Sequence[Arg], deadline: float, write: bool) -> asyncio.Future[Any]:
         """Queues one command; the future gets its reply, or a `StoreError` where none came."""
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[Any] = Future(loop=self._loop)
         self._buffer.append(_pack(args))  # type: ignore[arg-type]  # hiredis names tuple, and takes any tuple of these
-        self._waiting.append((future, deadline, write, None))
+        self.waiting.append((future, deadline, write, None))
         self._unsent += 1
         if not self._flush_due or deadline < self._due:
             self._schedule(deadline)
@@ -110,8 +111,8 @@ class Wire(asyncio.Protocol):
         packed += [_pack(args) for args in commands]  # type: ignore[arg-type]  # as above
         packed.append(b"*1\r\n$4\r\nEXEC\r\n")
         self._buffer.append(b"".join(packed))
-        self._waiting.extend([skip] * (len(commands) + 1))
-        self._waiting.append((future, deadline, False, errors))
+        self.waiting.extend([skip] * (len(commands) + 1))
+        self.waiting.append((future, deadline, False, errors))
         self._unsent += len(commands) + 2
         if not self._flush_due or deadline < self._due:
             self._schedule(deadline)
@@ -150,7 +151,7 @@ class Wire(asyncio.Protocol):
     # --- receiving ---
 
     def data_received(self, data: bytes) -> None:
-        reader, waiting = self._reader, self._waiting
+        reader, waiting = self._reader, self.waiting
         self._traffic.received += len(data)
         before = len(waiting)
         reader.feed(data)
@@ -180,25 +181,25 @@ class Wire(asyncio.Protocol):
 
     def _look_for_late(self) -> None:
         self._timer, self._due = None, inf
-        if not self._waiting:
+        if not self.waiting:
             return
         now = self._loop.time()
-        if self._waiting[0][1] <= now:
+        if self.waiting[0][1] <= now:
             if self._on_silence is not None:
                 self._on_silence()
             self.give_up("did not answer by the deadline", late=True)
             return
         # A call behind the oldest may have less time left than that one: it ends alone, and its reply is dropped.
-        sent = len(self._waiting) - self._unsent
+        sent = len(self.waiting) - self._unsent
         soonest = inf
-        for position, (future, deadline, write, _) in enumerate(self._waiting):
+        for position, (future, deadline, write, _) in enumerate(self.waiting):
             if future is None or future.done():
                 continue
             if deadline <= now:
                 future.set_exception(self._ending("did not answer by the deadline", position < sent, write, True))
             elif deadline < soonest:
                 soonest = deadline
-        self._watch(min(soonest, self._waiting[0][1]))
+        self._watch(min(soonest, self.waiting[0][1]))
 
     def give_up(self, why: str, *, late: bool = False) -> None:
         """Closes the connection; every call that waits on it ends now."""
@@ -210,12 +211,12 @@ class Wire(asyncio.Protocol):
             self._timer, self._due = None, inf
         if self._transport is not None:
             self._transport.abort()
-        sent = len(self._waiting) - self._unsent
+        sent = len(self.waiting) - self._unsent
         self._buffer.clear()
-        for position, (future, _, write, _) in enumerate(self._waiting):
+        for position, (future, _, write, _) in enumerate(self.waiting):
             if future is not None and not future.done():
                 future.set_exception(self._ending(why, position < sent, write, late))
-        self._waiting.clear()
+        self.waiting.clear()
         self._unsent = 0
 
     def _ending(self, why: str, sent: bool, write: bool, late: bool) -> StoreError:
