@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,19 +15,20 @@ from bench.setting import Setting
 from bench.workload import drive, fresh, grow, shared_out
 from holdfast import Store, Turn, open_store
 from holdfast.backends.contract import Packs
+from holdfast.testing.sentinels import SentinelSet
 from holdfast.testing.servers import RedisServer
 
 _TOPIC: Final = "capacity"
 _KIND: Final = "English passages"
 _GB: Final = 1e9
 _CALLERS: Final = 64
-_SIZES: Final = ((10, 200, 1), (10, 4000, 1), (100, 200, 1), (100, 200, 8), (1000, 200, 1))
+_SIZES: Final = ((10, 200, 1), (10, 4000, 1), (20, 200, 8), (100, 200, 1), (100, 200, 8), (1000, 200, 1))
 """Messages of a session, bytes of text in its state, and how many questions and answers of the set make a turn's."""
 
 
 async def measure(setting: Setting) -> list[Figure]:
     figures = [await _size(setting, *size) for size in _SIZES]
-    return figures + await _rates(setting)
+    return figures + await _rates(setting) + await _levels(setting)
 
 
 # --- bytes ---
@@ -148,3 +150,31 @@ async def _rate(setting: Setting, how: str, options: dict[str, str]) -> list[Fig
             "node and server on this machine",
         ),
     ]
+
+
+# --- durability ---
+
+
+async def _levels(setting: Setting) -> list[Figure]:
+    """How long a turn takes at each level, a few callers at once: what a user waits for it."""
+    figures = []
+    async with SentinelSet(replicas=2) as group:
+        for level in ("memory", "replicated"):
+            url = f"{group.url}{'&' if '?' in group.url else '?'}durability={level}"
+            figures.append(await _level(setting, f"durability={level}, two replicas", url))
+    async with RedisServer({"appendonly": "yes", "appendfsync": "always"}) as server:
+        figures.append(await _level(setting, "durability=fsync", f"{server.url}?durability=fsync"))
+    return figures
+
+
+async def _level(setting: Setting, name: str, url: str) -> Figure:
+    setting.say(name)
+    async with open_store(url, ttl="2h") as store:
+        sessions = fresh("level", 8)
+        await grow(store, sessions, 5)
+        seconds: list[float] = []
+        await drive(store, shared_out(sessions, 8, setting.pick(200, 2)), seconds=seconds)
+    cuts = statistics.quantiles(seconds, n=100)
+    return figure(
+        _TOPIC, f"{name}: p50 of a turn", cuts[49] * 1e3, unit="ms", note=f"p99 {cuts[98] * 1e3:.1f} ms; 8 callers"
+    )

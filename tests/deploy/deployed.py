@@ -42,7 +42,9 @@ def run(*command: Any, **variables: str) -> str:
     done = subprocess.run(
         [str(part) for part in command], env={**os.environ, **variables}, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, (
+        f"{command} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
     return done.stdout
 
 
@@ -98,9 +100,9 @@ class Deployed:
         etc.mkdir(exist_ok=True)
         self.data(name).mkdir(exist_ok=True)
         text = self.here((DEPLOY / "compose" / self.kind / f"{kind}.conf").read_text())
-        text = re.sub(r"^tls-port \d+$", f"tls-port {self.ports[name]}\nbind 127.0.0.1", text, flags=re.M)
+        text = re.sub(r"^tls-port \d+$", f"tls-port {self.ports[name]}\nbind 127.0.0.1", text, flags=re.MULTILINE)
         if name in self._bus:
-            text = re.sub(r"^cluster-port \d+$", f"cluster-port {self._bus[name]}", text, flags=re.M)
+            text = re.sub(r"^cluster-port \d+$", f"cluster-port {self._bus[name]}", text, flags=re.MULTILINE)
         (etc / f"{kind}.conf").write_text(text)
         said = {name: self.here(value) for name, value in (self.services[name].get("environment") or {}).items()}
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -130,7 +132,13 @@ class Deployed:
         login = ["--user", user, "--no-auth-warning"]
         password = "admin" if user == "probe" else user
         return run(
-            "redis-cli", *login, *tls, "-p", self.ports[name], *command, REDISCLI_AUTH=self.secret(f"{password}-password")
+            "redis-cli",
+            *login,
+            *tls,
+            "-p",
+            self.ports[name],
+            *command,
+            REDISCLI_AUTH=self.secret(f"{password}-password"),
         )
 
     def secret(self, name: str) -> str:
@@ -167,7 +175,12 @@ class Deployed:
     def node_environment(self, name: str = "node-1") -> dict[str, str]:
         """A node's variables, but for the address that it listens on: loopback, any free port."""
         said = {key: self.here(value) for key, value in self.services[name]["environment"].items()}
-        return {**said, "HOLDFAST_SERVER__HOST": "127.0.0.1", "HOLDFAST_SERVER__PORT": "0", "XDG_DATA_HOME": str(self.folder)}
+        return {
+            **said,
+            "HOLDFAST_SERVER__HOST": "127.0.0.1",
+            "HOLDFAST_SERVER__PORT": "0",
+            "XDG_DATA_HOME": str(self.folder),
+        }
 
     @property
     def url(self) -> str:
