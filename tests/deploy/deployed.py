@@ -1,10 +1,9 @@
-"""The servers of deploy/compose/*/compose.yaml as processes of this machine: the same files, with other paths, ports and addresses."""
+"""The servers of deploy/compose/*/compose.yaml as processes of this machine: the same files, other paths, ports and addresses."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # one file's use is not worth its stubs
 
 from holdfast.testing.places import free_port
 
@@ -72,7 +71,7 @@ class Deployed:
             for name in self.servers:
                 self.start(name)
             for name in self.servers:
-                self.wait_until(lambda name=name: self.healthy(name), f"{name} is healthy")  # type: ignore[misc]
+                self.wait_until(lambda name=name: self.healthy(name), f"{name} is healthy")
         except BaseException:
             self._close()
             raise
@@ -197,7 +196,3 @@ class Deployed:
             except AssertionError:
                 if time.monotonic() > ends:
                     raise
-
-
-def program(name: str) -> bool:
-    return shutil.which(name) is not None
