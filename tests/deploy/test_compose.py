@@ -141,6 +141,13 @@ async def test_the_set_fails_over_and_the_old_primary_comes_back_as_a_replica(se
             "",
         )
 
+    def known(name: str) -> bool:
+        """Does this Sentinel know whom it may promote, and whom to ask? It looks for replicas every 10 s only."""
+        facts = sentinels.ask(name, "SENTINEL", "MASTER", "main").split()
+        return [facts[facts.index(what) + 1] for what in ("num-slaves", "num-other-sentinels")] == ["2", "2"]
+
+    for sentinel in ("sentinel-1", "sentinel-2", "sentinel-3"):
+        sentinels.wait_until(lambda sentinel=sentinel: known(sentinel), f"{sentinel} knows the set")
     old = primary()
     async with open_store(sentinels.url, timeout=30, settle=30) as store:
         await store.run_turn("s-over", answer, input="one")
