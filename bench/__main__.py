@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from bench import (
     absolute,
+    capacity,
     history_cost,
     http_turn,
     json_baseline,
@@ -46,6 +47,7 @@ TOPICS: Final = {
     "redis": Topic("What a commit costs Redis", redis_commit.measure),
     "rate": Topic("Commits a second, against redis-benchmark", redis_rate.measure),
     "memory": Topic("What a message costs in Redis's memory, before and after packing", redis_memory.measure),
+    "capacity": Topic("What to plan a Redis for: memory a session, turns a second a core", capacity.measure),
     "client": Topic("The client's wire, against redis-py and a link's own round trip", redis_client.measure),
     "sqlite": Topic("SQLite (synchronous=FULL) against its own statements, bare", sqlite_bare.measure),
     "http": Topic("A turn over HTTP, with the extractive answer, beside a bare FastAPI echo", http_turn.measure),

@@ -7,6 +7,7 @@ need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need redis-server redis-server # Sentinels and Clusters too are this program
 need redis-cli redis-tools
 need openssl openssl
+need haproxy haproxy # checks the proxy's file in deploy/compose
 if [ "$(uname -s)" = Linux ]; then # partitions between network namespaces; these stand in /sbin, which may not be on the PATH
     PATH="$PATH:/usr/sbin:/sbin"
     need ip iproute2
