@@ -65,7 +65,7 @@ BUILT_IN: Final[Mapping[Language, Mapping[str, str]]] = {
         "reason_garbled": "it sent nothing readable",
         "reason_cut_off": "it was cut off",
         "reason_empty": "it said nothing",
-        "turn_failed": "Sorry, this message could not be answered after several attempts. Please send it again, or talk to our staff.",
+        "turn_failed": "Sorry, this could not be answered after several attempts. Please send it again, or talk to our staff.",
         "list_separator": ", ",
         "quote": "“{quote}”",
     },

@@ -184,7 +184,8 @@ class RecoveryLoop:
 
     async def _take_one(self, turn: Overdue) -> None:
         try:
-            self.taken += await self._take(turn)
+            taken = await self._take(turn)
+            self.taken += taken
         except TurnFailed:
             self.taken += 1
             _log.error("turn %r of handler %r has failed for good", turn.turn_id, turn.handler)
