@@ -14,6 +14,7 @@ from typing import Any
 
 from holdfast import Store, Turn, open_store
 from holdfast.errors import HoldfastError
+from holdfast.turns.turn import Handler
 
 
 def say(*event: Any) -> None:
@@ -83,14 +84,14 @@ async def expiring(store: Store, config: dict[str, Any]) -> None:
     say("done")
 
 
-def recovered_handler(config: dict[str, Any]) -> Any:
+def recovered_handler(config: dict[str, Any]) -> Handler:
     """Two steps, each of which leaves a line in a file; the second may last."""
     file = Path(config["effects"])
 
     def effect(what: str) -> str:
         with file.open("a") as lines:
             lines.write(f"{what}\n")
-        return config["name"]
+        return str(config["name"])
 
     async def handler(turn: Turn) -> None:
         say("holding", turn.session.id, turn.attempt)

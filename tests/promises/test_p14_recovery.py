@@ -59,9 +59,10 @@ async def three(stack: AsyncExitStack, nodes: Nodes, effects: Path, first_second
 async def answered(store: Store, session: str) -> float:
     """Waits until the session has two messages; when."""
     async with asyncio.timeout(40):
-        while len(await log_of(store, session)) < 2:
+        while True:
+            if len(await log_of(store, session)) >= 2:
+                return time.monotonic()
             await asyncio.sleep(0.02)
-    return time.monotonic()
 
 
 def effects_of(file: Path) -> Counter[str]:

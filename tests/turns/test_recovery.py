@@ -44,9 +44,7 @@ def request_of(store: Store, turn_id: str, text: str, handler: str) -> BeginRequ
     )
 
 
-async def abandoned(
-    store: Store, session: str, turn_id: str, text: str, handler: str, *, let_go: bool = True
-) -> bytes:
+async def abandoned(store: Store, session: str, turn_id: str, text: str, handler: str, *, let_go: bool = True) -> bytes:
     """A turn that was accepted and granted, and whose runner is gone; returns the runner's token."""
     request = request_of(store, turn_id, text, handler)
     assert isinstance(await store.backend.begin(store.key(session), request), Granted)
@@ -294,9 +292,7 @@ async def test_stopping_gives_back_what_does_not_end(nodes: Nodes, node: Store) 
             done += await node.recover()
 
 
-async def test_a_store_out_of_reach_is_asked_less_and_less(
-    nodes: Nodes, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_store_out_of_reach_is_asked_less_and_less(nodes: Nodes, caplog: pytest.LogCaptureFixture) -> None:
     store, between = await nodes.interposed(lease=2, poll=0.1)
     store.handlers.register("echo", echo)
     await abandoned(store, "s", "t", "hello", "echo")

@@ -62,7 +62,9 @@ _store.command("check")(checking.check)
 _store.command("import")(moving_in.import_)
 _store.command("pack")(packing.pack)
 _store.command("init")(store_init.init)
-_turns = typer.Typer(name="turns", help="List turns that need somebody; try them anew, or drop them.", no_args_is_help=True)
+_turns = typer.Typer(
+    name="turns", help="List turns that need somebody; try them anew, or drop them.", no_args_is_help=True
+)
 _turns.command("ls")(turns.ls)
 _turns.command("retry")(turns.retry)
 _turns.command("discard")(turns.discard)

@@ -47,7 +47,9 @@ async def _rows(store: Store, kinds: list[str], limit: int) -> list[dict[str, An
     if "failed" in kinds:
         async for failure in store.failures.list():
             rows.append(
-                _row("failed", failure.session_id, failure.turn_id, failure.handler, failure.attempts, failure.at * 1000)
+                _row(
+                    "failed", failure.session_id, failure.turn_id, failure.handler, failure.attempts, failure.at * 1000
+                )
                 | {"error": failure.error}
             )
             if len(rows) == limit:
@@ -55,9 +57,7 @@ async def _rows(store: Store, kinds: list[str], limit: int) -> list[dict[str, An
     if "overdue" in kinds:
         found = await store.backend.overdue(limit=_MOST)
         mine = [turn for turn in found if turn.key.tenant == store.settings.tenant][:limit]
-        rows += [
-            _row("overdue", turn.key.id, turn.turn_id, turn.handler, turn.attempt, turn.since_ms) for turn in mine
-        ]
+        rows += [_row("overdue", turn.key.id, turn.turn_id, turn.handler, turn.attempt, turn.since_ms) for turn in mine]
     return rows
 
 

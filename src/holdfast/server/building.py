@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from holdfast.assistant.building import build_assistant
+from holdfast.assistant.lexicon import CHINESE, WORDS
 from holdfast.assistant.texts import Texts
 from holdfast.config import Config
 from holdfast.knowledge.adding import add
@@ -56,11 +57,13 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
 
 def _failure_text(config: Config) -> FailureText:
     """What the user is told of a turn that failed for good, in the conversation's language."""
-    texts, first = Texts(config.assistant.texts), config.assistant.languages[0]
+    texts, languages = Texts(config.assistant.texts), config.assistant.languages
 
     def text(turn: Turn) -> str:
-        language = turn.state.get("language", first)
-        return texts.get("turn_failed", language if language in config.assistant.languages else first)
+        said = turn.input.content.lower() if turn.input else ""
+        heard = "zh" if CHINESE.search(said) else "en" if WORDS.search(said) else ""
+        known = (turn.state.get("language"), heard)
+        return texts.get("turn_failed", next((one for one in languages if one in known), languages[0]))
 
     return text
 

@@ -194,5 +194,8 @@ class RecoveryLoop:
         except Exception as error:  # noqa: BLE001  (a handler's own; its text may hold what a user said)
             self.taken += 1
             _log.warning(
-                "turn %r of handler %r raised %s when it was taken over", turn.turn_id, turn.handler, type(error).__name__
+                "turn %r of handler %r raised %s when it was taken over",
+                turn.turn_id,
+                turn.handler,
+                type(error).__name__,
             )
