@@ -23,6 +23,7 @@ HoldfastError
 │   ├── SessionNotFound             there is no such session (or it has expired)
 │   ├── SessionExists               `create` met a living session
 │   ├── SessionGone                 deleted or expired under the caller's hands
+│   │   └── TurnNotFound            nothing is known of a turn that was asked for by its id
 │   └── WrongUser                   the session belongs to another user
 ├── AssistantError                  a part of the assistant failed; the conversation goes on without it
 │   ├── ToolError                   a tool raised, took too long, or returned what no reply is for
@@ -160,6 +161,10 @@ class SessionExists(SessionError):
 
 class SessionGone(SessionError):
     """The session was deleted or expired (and perhaps born again) since this work began."""
+
+
+class TurnNotFound(SessionGone):
+    """The session knows no turn of this id, or has forgotten its outcome."""
 
 
 class WrongUser(SessionError, PermissionError):

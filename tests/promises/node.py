@@ -9,10 +9,12 @@ import asyncio
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from holdfast import Store, Turn, open_store
 from holdfast.errors import HoldfastError
+from holdfast.turns.turn import Handler
 
 
 def say(*event: Any) -> None:
@@ -82,11 +84,49 @@ async def expiring(store: Store, config: dict[str, Any]) -> None:
     say("done")
 
 
+def recovered_handler(config: dict[str, Any]) -> Handler:
+    """Two steps, each of which leaves a line in a file; the second may last."""
+    file = Path(config["effects"])
+
+    def effect(what: str) -> str:
+        with file.open("a") as lines:
+            lines.write(f"{what}\n")
+        return str(config["name"])
+
+    async def handler(turn: Turn) -> None:
+        say("holding", turn.session.id, turn.attempt)
+        first = await turn.step("first", effect, f"{turn.session.id} first")
+        say("recorded", turn.session.id)
+        await asyncio.sleep(config["seconds"])
+        second = await turn.step("second", effect, f"{turn.session.id} second")
+        turn.reply(f"{first} {second}")
+
+    return handler
+
+
+async def recovering(store: Store, config: dict[str, Any]) -> None:
+    """Runs the turns of its sessions, if it has any, and takes over those of others, until killed."""
+    store.handlers.register("work", recovered_handler(config))
+
+    async def one(session: str) -> None:
+        try:
+            outcome = await store.run_turn(session, "work", input=f"input of {session}", turn_id="t")
+        except HoldfastError as error:
+            say("error", session, type(error).__name__)
+        else:
+            say("outcome", session, outcome.reply, outcome.attempts)
+
+    async with store.recovering(**config.get("recovery", {})):
+        await asyncio.gather(*[one(session) for session in config.get("sessions", [])])
+        await asyncio.Event().wait()
+
+
 async def main() -> None:
     config = json.loads(sys.argv[1])
     async with open_store(config["url"], tenant=config["tenant"], **config.get("options", {})) as store:
         say("ready", time.time())
-        await {"turns": turns, "updates": updates, "hold": hold, "expiring": expiring}[config["work"]](store, config)
+        works = {"turns": turns, "updates": updates, "hold": hold, "expiring": expiring, "recovering": recovering}
+        await works[config["work"]](store, config)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""An answer stage for served processes, named in their config: ``slow N S`` streams N words, one every S seconds; else an echo."""
+"""An answer stage for served processes, named in their config: ``slow N S`` streams N words, one every S seconds;
+``fail`` raises; else an echo."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ class ScriptedAnswer:
         self, turn: Turn, understood: Understanding, findings: Sequence[Finding], speaker: Speaker
     ) -> None:
         what, *rest = turn.text.split()
+        if what == "fail":
+            raise RuntimeError("as the script says")
         if what != "slow":
             speaker.say(f"echo: {turn.text}")
             return

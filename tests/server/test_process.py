@@ -7,6 +7,7 @@ import signal
 import time
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -126,6 +127,69 @@ async def test_a_turn_goes_on_after_kill_9(tmp_path: Path) -> None:
         assert said(events) == outcome["reply"] == "".join(f"w{number} " for number in range(10))
         body = (await other.http.get(f"/v1/sessions/{session_id}/messages")).json()
         assert [one["turn_id"] for one in body["messages"]] == ["t-0", "t-0", "t-1", "t-1"]
+
+
+async def _messages(node: Process, session_id: str, count: int) -> list[dict[str, Any]]:
+    """Waits until the session has so many."""
+    async with asyncio.timeout(30):
+        while True:
+            messages = (await node.http.get(f"/v1/sessions/{session_id}/messages")).json()["messages"]
+            if len(messages) >= count:
+                return list(messages)
+            await asyncio.sleep(0.05)
+
+
+async def test_an_answer_is_finished_elsewhere_after_kill_9_though_nobody_asks_again(tmp_path: Path) -> None:
+    async with process(tmp_path) as node, process(tmp_path, node="node-1") as other:
+        session_id = await node.session()
+        await _begun(node, session_id, "slow 10 0.05", "t-1")
+        node.signal(signal.SIGKILL)
+        await node.ended(5)
+        messages = await _messages(other, session_id, 2)
+        assert [one["content"] for one in messages] == ["slow 10 0.05", "".join(f"w{n} " for n in range(10))]
+        outcome = (await other.turn(session_id, "slow 10 0.05", "t-1")).json()
+        assert (outcome["attempts"], outcome["replayed"]) == (2, True)
+        assert "holdfast_turn_takeovers_total 1.0" in (await other.http.get("/metrics")).text
+
+
+async def test_a_turn_that_is_taken_over_can_be_followed_where_it_runs(tmp_path: Path) -> None:
+    async with process(tmp_path) as node, process(tmp_path, node="node-1") as other:
+        session_id = await node.session()
+        await _begun(node, session_id, "slow 30 0.1", "t-1")
+        node.signal(signal.SIGKILL)
+        await node.ended(5)
+        async with asyncio.timeout(30):
+            while True:
+                if (await other.http.get(f"/v1/sessions/{session_id}")).json()["running"] == ["t-1"]:
+                    break
+                await asyncio.sleep(0.05)
+        events = events_of((await other.http.get(f"/v1/sessions/{session_id}/turns/t-1/events")).text)
+        assert len([event for event in events if event.kind == "token"]) == 30, "word by word, not at its end"
+        assert (events[-1].kind, events[-1].data["replayed"]) == ("done", False)
+
+
+async def test_without_recovery_a_turn_waits_for_its_sender(tmp_path: Path) -> None:
+    off = {"HOLDFAST_SERVER__RECOVERY_EVERY": "0"}
+    async with process(tmp_path, **off) as node, process(tmp_path, node="node-1", **off) as other:
+        session_id = await node.session()
+        await _begun(node, session_id, "slow 10 0.05", "t-1")
+        node.signal(signal.SIGKILL)
+        await node.ended(5)
+        await asyncio.sleep(5)  # the lease, and two looks of a node that recovers
+        assert (await other.http.get(f"/v1/sessions/{session_id}")).json()["messages"] == 0
+
+
+async def test_the_user_is_told_of_a_turn_that_failed_for_good(tmp_path: Path) -> None:
+    async with process(tmp_path, HOLDFAST_STORE__MAX_ATTEMPTS="2") as node:
+        session_id = await node.session()
+        assert (await node.turn(session_id, "fail please", "t-1")).status_code == 500
+        messages = await _messages(node, session_id, 2)
+        assert (messages[0]["content"], messages[1]["role"]) == ("fail please", "assistant")
+        assert messages[1]["content"].startswith("Sorry, this could not be answered")
+        assert messages[1]["metadata"] == {"failed": True}
+        reply = await node.turn(session_id, "fail please", "t-1")
+        assert (reply.status_code, reply.json()["type"]) == (500, "/problems/turn-failed")
+        assert reply.json()["detail"] == messages[1]["content"]
 
 
 async def test_whoever_follows_a_turn_sees_it_end_though_its_node_is_killed(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ async def test_attempts_that_died_without_a_word_count_too(nodes: Nodes) -> None
     with pytest.raises(TurnFailed, match="given up after 2 attempts"):
         await store.run_turn("s", dies, input="x", turn_id="t")
     assert calls == 2
-    assert between.calls["commit"] == commits + 1, "one failure is written once"
+    assert between.calls["commit"] == commits + 2, "one failure is written once, and noted once"
 
 
 async def test_a_store_that_is_away_costs_no_attempt_for_good(nodes: Nodes) -> None:

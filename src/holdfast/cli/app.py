@@ -24,6 +24,7 @@ from holdfast.cli import (
     serve,
     sessions,
     store_init,
+    turns,
 )
 from holdfast.cli.output import clean
 from holdfast.errors import ConfigError, HoldfastError
@@ -61,7 +62,14 @@ _store.command("check")(checking.check)
 _store.command("import")(moving_in.import_)
 _store.command("pack")(packing.pack)
 _store.command("init")(store_init.init)
+_turns = typer.Typer(
+    name="turns", help="List turns that need somebody; try them anew, or drop them.", no_args_is_help=True
+)
+_turns.command("ls")(turns.ls)
+_turns.command("retry")(turns.retry)
+_turns.command("discard")(turns.discard)
 app.add_typer(_sessions)
+app.add_typer(_turns)
 app.add_typer(_store)
 
 

@@ -39,6 +39,9 @@ def _compiles(value: str) -> str:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 """Written as seconds or as text like ``"30s"``, ``"2h"``."""
 
+SecondsOrOff = Annotated[float, BeforeValidator(lambda value: 0.0 if value in (0, "0") else _seconds(value))]
+"""`Seconds`, or 0."""
+
 Regex = Annotated[str, AfterValidator(_compiles)]
 Localized = dict[Language, str]
 """A text in each language of the assistant."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import Field, SecretStr, create_model, model_validator
 
-from holdfast.config.fields import PREFIX, Language, Seconds, Section
+from holdfast.config.fields import PREFIX, Language, Seconds, SecondsOrOff, Section
 from holdfast.sessions.settings import StoreOptions, settings_from
 
 
@@ -53,6 +53,7 @@ class ServerSection(Section):
         drain: seconds that running turns get on SIGTERM.
         on_busy: what happens to a second input while the first one runs.
         server_figures_every: seconds between two looks at the store's server for ``/metrics`` (memory, replicas).
+        recovery_every: seconds between two looks for turns that other nodes left behind; 0 leaves them.
         node: this node's name on the page and in logs; made from host and process if empty.
     """
 
@@ -67,6 +68,7 @@ class ServerSection(Section):
     drain: Seconds = 30.0
     on_busy: Literal["queue", "reject"] = "queue"
     server_figures_every: Seconds = 10.0
+    recovery_every: SecondsOrOff = 2.0
     node: str = Field(default="", max_length=64)
 
     @model_validator(mode="after")

@@ -11,12 +11,16 @@ from typing import Final
 from fastapi import FastAPI
 
 from holdfast.assistant.building import build_assistant
+from holdfast.assistant.lexicon import CHINESE, WORDS
+from holdfast.assistant.texts import Texts
 from holdfast.config import Config
 from holdfast.knowledge.adding import add
 from holdfast.knowledge.index import KnowledgeIndex
 from holdfast.server.app import create_app, node_of
 from holdfast.telemetry.polling import polling
+from holdfast.turns.failures import FailureText
 from holdfast.turns.store import TurnStore
+from holdfast.turns.turn import Turn
 
 Progress = Callable[[int, int], None]
 """Is told how many documents were read, of how many."""
@@ -38,7 +42,30 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
         opened.push_async_callback(assistant.aclose)
         app = create_app(store, assistant, config)
         await opened.enter_async_context(polling(node_of(app).telemetry.server, config.server.server_figures_every))
+        store.failure_text = _failure_text(config)
+        if config.server.recovery_every:
+            await opened.enter_async_context(
+                store.recovering(
+                    every=config.server.recovery_every,
+                    parallel=config.server.max_concurrent_turns,
+                    drain=0,  # the desk has drained
+                    take=node_of(app).desk.take_over,
+                )
+            )
         yield app
+
+
+def _failure_text(config: Config) -> FailureText:
+    """What the user is told of a turn that failed for good, in the conversation's language."""
+    texts, languages = Texts(config.assistant.texts), config.assistant.languages
+
+    def text(turn: Turn) -> str:
+        said = turn.input.content.lower() if turn.input else ""
+        heard = "zh" if CHINESE.search(said) else "en" if WORDS.search(said) else ""
+        known = (turn.state.get("language"), heard)
+        return texts.get("turn_failed", next((one for one in languages if one in known), languages[0]))
+
+    return text
 
 
 async def _knowledge(config: Config, progress: Progress | None) -> KnowledgeIndex:

@@ -8,10 +8,10 @@ import time
 from collections.abc import Awaitable
 from typing import Any, Final
 
+from holdfast.backends.records import Overdue
 from holdfast.errors import HoldfastError, OutcomeUnknown, SessionNotFound, TurnFailed, TurnMismatch
 from holdfast.server import shapes
 from holdfast.server.faults import log_fault
-from holdfast.server.joining import join_turn
 from holdfast.server.metrics import Metrics
 from holdfast.server.problems import DRAINING, OVERLOADED, TURN_TIMEOUT, Refused, kind_of, problem_of
 from holdfast.server.running import BEGIN, RunningTurn
@@ -81,9 +81,26 @@ class TurnDesk:
             return known
         self._check_room(self._joined)
         turn = RunningTurn(session_id, turn_id, None)
-        return self._started(
-            turn, join_turn(self._store, session_id, turn_id, HANDLER, turn.emit, wait=self._timeout), self._joined
-        )
+        wait = max(self._store.settings.wait_ms / 1000, self._timeout)
+        work = self._store.join_turn(session_id, turn_id, HANDLER, wait=wait, on_event=turn.emit)
+        return self._started(turn, self._not_reborn(session_id, work), self._joined)
+
+    async def take_over(self, found: Overdue) -> bool:
+        """Runs a turn that another node left behind to its end, so that it can be followed here. False where it is not to be had,
+        or this node has no room for it."""
+        key = (found.key.id, found.turn_id)
+        if self.draining or key in self._turns or len(self._posted) >= self._limit:
+            return False
+        turn = RunningTurn(*key, None)
+        takeover = self._store.takeover(found, on_event=turn.emit)
+        if not await takeover.claim():
+            return False
+        if self.draining:
+            await takeover.give_back()
+            return False
+        self._started(turn, self._not_reborn(found.key.id, takeover.finish()), self._posted)
+        await turn.settled()
+        return True
 
     async def drain(self, seconds: float) -> None:
         """Takes no further turns, lets running ones end, and after ``seconds`` gives the rest back for another node."""
@@ -119,12 +136,16 @@ class TurnDesk:
         store, session_id = self._store, turn.session_id
         if store.cache.get(store.key(session_id), 0) is None and not await store.exists(session_id):
             raise SessionNotFound(f"there is no session {session_id!r}")
+        work = store.run_turn(
+            session_id, HANDLER, input=text, turn_id=turn.turn_id, on_busy=on_busy, on_event=turn.emit
+        )
+        return await self._not_reborn(session_id, work)
+
+    async def _not_reborn(self, session_id: str, work: Awaitable[Outcome]) -> Outcome:
         try:
-            return await store.run_turn(
-                session_id, HANDLER, input=text, turn_id=turn.turn_id, on_busy=on_busy, on_event=turn.emit
-            )
+            return await work
         except _Unborn:
-            await store.delete(session_id)  # the input that was just accepted
+            await self._store.delete(session_id)  # the input that was accepted
             raise
 
     async def _handle(self, turn: Turn) -> Any:

@@ -9,6 +9,7 @@ import msgspec
 
 from holdfast import errors
 from holdfast.errors import HoldfastError
+from holdfast.turns.outcome import Outcome
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -145,6 +146,9 @@ KINDS_OF_ERRORS: Final[Mapping[type[HoldfastError], Kind]] = {
         "Session deleted",
         "The session was deleted or expired while this ran; nothing was written.",
     ),
+    errors.TurnNotFound: Kind(
+        "turn-not-found", 404, "No such turn", "This session knows no such turn, or has forgotten its outcome."
+    ),
     errors.WrongUser: Kind("wrong-user", 403, "Another user's session", "The session belongs to another user."),
     errors.AssistantError: Kind(
         "assistant-failed", 502, "Assistant failed", "A part of the assistant failed; nothing was written.", 1
@@ -189,9 +193,6 @@ KINDS_OF_ERRORS: Final[Mapping[type[HoldfastError], Kind]] = {
 }
 """The kind of every error; a class that is not named here is of its nearest base's kind."""
 
-TURN_NOT_FOUND: Final = Kind(
-    "turn-not-found", 404, "No such turn", "This session knows no such turn, or has forgotten its outcome."
-)
 PASSAGE_NOT_FOUND: Final = Kind(
     "passage-not-found", 404, "No such passage", "The documents have no such passage (any more)."
 )
@@ -209,7 +210,6 @@ OWN_KINDS: Final = (
     OVERLOADED,
     DRAINING,
     TURN_TIMEOUT,
-    TURN_NOT_FOUND,
     PASSAGE_NOT_FOUND,
 )
 """Kinds that the server itself finds."""
@@ -229,6 +229,7 @@ def problem_of(error: BaseException, *, instance: str = "", turn_id: str = "") -
     """What a caller is told of an error."""
     kind = kind_of(error)
     own = isinstance(error, Refused) or not kind.detail
-    return Problem(
-        f"/problems/{kind.slug}", kind.title, kind.status, str(error) if own else kind.detail, instance, turn_id
-    )
+    detail = str(error) if own else kind.detail
+    if isinstance(error, errors.TurnFailed) and isinstance(error.outcome, Outcome) and error.outcome.reply:
+        detail = error.outcome.reply  # written for the user, and in the log
+    return Problem(f"/problems/{kind.slug}", kind.title, kind.status, detail, instance, turn_id)

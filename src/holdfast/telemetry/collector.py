@@ -85,6 +85,11 @@ class StoreCollector(Collector):
         yield waits
         for name, meaning, value in (
             ("turn_reruns", "Handlers called again because another writer changed the same keys.", turns.reruns),
+            (
+                "turn_takeovers",
+                "Accepted turns that went on here after another attempt, or for another node.",
+                turns.takeovers,
+            ),
             ("steps_replayed", "Steps whose result came from the journal.", turns.steps_replayed),
             ("forks_detected", "Sessions of which two sides of a failover accepted something.", self._store.forks),
         ):

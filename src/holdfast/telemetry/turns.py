@@ -25,6 +25,7 @@ class TurnCounts:
         self.seconds = Timings(TURN_BOUNDS)
         self.waits: dict[str, Timings] = {end: Timings(TURN_BOUNDS) for end in get_args(WaitEnd)}
         self.reruns = 0
+        self.takeovers = 0
         self.steps_replayed = 0
         self.counted_above = False
 
@@ -41,6 +42,9 @@ class TurnCounts:
 
     def rerun(self) -> None:
         self.reruns += 1
+
+    def taken_over(self) -> None:
+        self.takeovers += 1
 
     def step_replayed(self) -> None:
         self.steps_replayed += 1

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from holdfast.errors import (
     InvalidInput,
@@ -19,6 +19,8 @@ from holdfast.errors import (
 )
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.turn import Turn
+
+Ended = TypeVar("Ended", Outcome, Outcome | None)
 
 TurnEnd = Literal["completed", "replayed", "failed", "refused", "unknown", "given_back", "error"]
 """How a call for a turn ended here. ``failed``: stored as a failure. ``refused``: the caller's matter (busy, waited too long,
@@ -38,6 +40,10 @@ class TurnObserver(Protocol):
 
     def rerun(self) -> None:
         """A handler is called again, because its commit met another writer of the same keys."""
+        ...
+
+    def taken_over(self) -> None:
+        """A turn that was accepted before goes on here: its node died, froze, failed, or gave it back."""
         ...
 
     def step_replayed(self) -> None:
@@ -88,7 +94,7 @@ class Block(Protocol):
     ) -> None: ...
 
 
-async def observed(work: Awaitable[Outcome], observer: TurnObserver) -> Outcome:
+async def observed(work: Awaitable[Ended], observer: TurnObserver) -> Ended:
     """``await work``, and its end told."""
     started = perf_counter()
     try:
@@ -96,7 +102,8 @@ async def observed(work: Awaitable[Outcome], observer: TurnObserver) -> Outcome:
     except BaseException as error:
         observer.ended(end_of(error), perf_counter() - started)
         raise
-    observer.ended("replayed" if outcome.replayed else "completed", perf_counter() - started)
+    if outcome is not None:  # else another node has it
+        observer.ended("replayed" if outcome.replayed else "completed", perf_counter() - started)
     return outcome
 
 

@@ -152,6 +152,16 @@ class TurnRun:
             return self.outcome(Seen(reply.stored), replayed=True)
         raise self._refused(reply)
 
+    async def claim(self) -> Granted | None:
+        """The right to run, if nobody else has it and the turn is not finished; does not wait. Raises the store's errors."""
+        try:
+            reply = await self._ask()
+        except BaseException as error:
+            if not isinstance(error, StoreUnavailable):
+                self.store.background(self.release())
+            raise
+        return reply if isinstance(reply, Granted) else None
+
     async def _ask(self) -> BeginReply:
         """`begin`, repeated while its reply is lost: the token makes that harmless."""
         cached = self.store.cache.get(self.key, self.request.tail)
@@ -245,6 +255,9 @@ class TurnRun:
             return await self._fail(
                 granted, f"given up after {granted.attempt - 1} attempts that ended without a reply"
             )
+        observer = self.store.observer
+        if observer is not None and (granted.attempt > 1 or not self.request.fingerprint):
+            observer.taken_over()
         held = self.hold(granted)
         self._fenced = False
         try:
@@ -271,6 +284,8 @@ class TurnRun:
 
     async def _until_committed(self, granted: Granted, handler: Handler, held: Held) -> tuple[CommitReply, Turn]:
         """Runs the handler, again where its commit met another writer of the same keys."""
+        if not self.request.fingerprint:
+            self._adopt(granted)
         retries = self.store.settings.conflict_retries
         record = granted.record
         steps = dict(granted.steps)
@@ -295,6 +310,11 @@ class TurnRun:
             f"{', '.join(names) or 'the session'} {retries + 1} times",
             names,
         )
+
+    def _adopt(self, granted: Granted) -> None:
+        """A takeover runs on the input that was accepted."""
+        self.request.entry = granted.entry
+        self.message = self.store.message_codec.decode(granted.entry) if granted.entry else None
 
     def _overtaken(self) -> None:
         """Begin again, as a takeover: a session that was deleted meanwhile is not brought back to life by that."""
@@ -424,17 +444,27 @@ class TurnRun:
         return None
 
     async def _fail(self, granted: Granted, error: str) -> Outcome | None:
-        """Ends the turn for good, as a failure that keeps its input."""
-        kept = kept_bytes(self.store.codec, error=error[:500], attempts=granted.attempt)
-        delta = Delta(os.urandom(16), self.request.turn_id, granted.fence, granted.incarnation, outcome=kept)
+        """Ends the turn for good, as a failure that keeps its input; the user's message comes after it."""
+        if not self.request.fingerprint:
+            self._adopt(granted)
+        error = error[:500]
+        turn = self.turn(granted, granted.record, {})
+        if text := self.store.failure_text(turn):
+            turn.reply(text, failed=True)
+        await self.store.failures.note(self.key, self.request.turn_id, self.request.handler, error, granted.attempt)
+        kept = kept_bytes(self.store.codec, error=error, attempts=granted.attempt)
+        delta = Delta(
+            os.urandom(16), self.request.turn_id, granted.fence, granted.incarnation, appends=turn.entries, outcome=kept
+        )
         reply = await self._send(delta)
         self.store.cache.doubt(self.key)
         if isinstance(reply, Fenced | Conflict):
             return None
-        return self.outcome(reply, granted=granted, error=error[:500])
+        return self.outcome(reply, granted=granted, turn=turn, error=error)
 
     async def _failed_attempt(self, granted: Granted, error: Exception) -> None:
         """After an attempt that raised: given up for good if it was the last one, else free for the next."""
+        self.store.setbacks.note(self.key, self.request.turn_id, granted.attempt)
         try:
             if granted.attempt < self.store.settings.max_attempts or isinstance(error, StoreError | TurnOvertaken):
                 await self.release()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from holdfast.backends.contract import Backend
-from holdfast.backends.records import Conflict, Fenced, Granted
+from holdfast.backends.records import Conflict, Fenced, Granted, Overdue
 from holdfast.errors import ConfigError, TurnConflict, TurnFinished, TurnOvertaken
 from holdfast.sessions.durations import Duration, milliseconds
 from holdfast.sessions.ids import checked_id
@@ -17,10 +17,14 @@ from holdfast.sessions.near_cache import NearCache
 from holdfast.sessions.session import Messages
 from holdfast.sessions.settings import StoreSettings
 from holdfast.sessions.store import SessionStore
+from holdfast.turns.failures import Failures, FailureText, no_text
 from holdfast.turns.leases import Held, LeaseKeeper
 from holdfast.turns.observing import Observed, TurnObserver, observed
 from holdfast.turns.outcome import Outcome
+from holdfast.turns.recovery import RecoveryLoop, RecoveryOptions
 from holdfast.turns.run import Policy, TurnRun, uncancelled
+from holdfast.turns.setbacks import Setbacks
+from holdfast.turns.takeover import Takeover
 from holdfast.turns.turn import Emit, Handler, Handlers, Turn
 
 H = TypeVar("H", bound=Handler)
@@ -35,11 +39,14 @@ class TurnStore(SessionStore):
         self.handlers = Handlers()
         self._background: set[asyncio.Task[None]] = set()
         self.observer: TurnObserver | None = None
+        self.setbacks = Setbacks()
+        self.failure_text: FailureText = no_text
+        """What the user is told of a turn that failed for good; it enters the log after the input. "" tells nothing."""
 
     def for_tenant(self, tenant: str) -> Self:
         other = super().for_tenant(tenant)
         other.leases, other.handlers, other._background = self.leases, self.handlers, self._background
-        other.observer = self.observer
+        other.observer, other.setbacks, other.failure_text = self.observer, self.setbacks, self.failure_text
         return other
 
     def wrap_backend(self, wrap: Callable[[Backend], Backend]) -> None:
@@ -101,6 +108,65 @@ class TurnStore(SessionStore):
             outcome = await run.attempt(begun, function)
             if outcome is not None:
                 return outcome
+
+    # --- turns of which only the id is known ---
+
+    async def join_turn(
+        self,
+        session_id: str,
+        turn_id: str,
+        handler: str | Handler,
+        *,
+        wait: Duration | None = None,
+        on_event: Emit | None = None,
+    ) -> Outcome:
+        """The outcome of a turn that was accepted before, here or elsewhere, whatever its input: waited for while somebody
+        runs it, and run here, with ``handler``, where nobody does (any more).
+
+        Raises `TurnNotFound` where nothing is known of it; else as `run_turn`.
+        """
+        wait_ms = self.settings.wait_ms if wait is None else milliseconds("wait", wait)
+        turn_id = checked_id("turn", turn_id)
+        work = Takeover(
+            self, self.key(session_id), turn_id, handler, policy="queue", wait_ms=wait_ms, on_event=on_event
+        ).finish()
+        return await (work if self.observer is None else observed(work, self.observer))
+
+    def takeover(self, found: Overdue, *, on_event: Emit | None = None) -> Takeover:
+        """The way to run a turn that ``overdue`` named, with its registered handler. It waits for nobody."""
+        store = self if found.key.tenant == self.settings.tenant else self.for_tenant(found.key.tenant)
+        return Takeover(
+            store,
+            found.key,
+            found.turn_id,
+            found.handler,
+            policy="reject",
+            wait_ms=self.settings.wait_ms,
+            on_event=on_event,
+        )
+
+    async def take_over(self, found: Overdue) -> bool:
+        """Runs a turn that ``overdue`` named to its end; False where another node has it. Raises as `run_turn`."""
+        takeover = self.takeover(found)
+        if not await takeover.claim():
+            return False
+        await (takeover.attempt() if self.observer is None else observed(takeover.attempt(), self.observer))
+        return True
+
+    async def recover(self, *, all_tenants: bool = False) -> int:
+        """Takes over the turns that nobody holds now and whose handler is registered, and runs them to their end; returns how many.
+        One pass; see `recovering`. Raises the store's errors."""
+        return await RecoveryLoop(self, rest=0, all_tenants=all_tenants).once()
+
+    def recovering(self, **options: Unpack[RecoveryOptions]) -> RecoveryLoop:
+        """``async with store.recovering():`` takes over turns of nodes that died, for the length of the context. The options are
+        those of `RecoveryLoop`; `holdfast serve` does this by itself."""
+        return RecoveryLoop(self, **options)
+
+    @property
+    def failures(self) -> Failures:
+        """Turns that failed for good, for whoever looks after the store."""
+        return Failures(self)
 
     def turn(
         self,

@@ -159,6 +159,10 @@ class Handlers:
         if self._by_name.setdefault(checked_text("handler name", name), handler) is not handler:
             raise TurnError(f"handler {name!r} is registered already, with another function")
 
+    def knows(self, name: str) -> bool:
+        """Whether a handler is registered under this name."""
+        return name in self._by_name
+
     def find(self, handler: str | Handler) -> tuple[str, Handler]:
         """The name ("" where it has none) and the function."""
         if isinstance(handler, str):

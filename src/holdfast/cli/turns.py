@@ -1,0 +1,124 @@
+"""``holdfast turns ls``, ``retry`` and ``discard``: turns that need somebody."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+from rich.table import Table
+
+from holdfast import Store
+from holdfast.cli.options import Debug, Json, StoreUrl, Tenant, with_store
+from holdfast.cli.output import cell, clean, console, iso, moment, print_json
+from holdfast.errors import ConfigError
+
+_MOST: Final = 10_000
+"""Overdue turns that are looked through."""
+
+Session = Annotated[str, typer.Argument(metavar="SESSION", show_default=False, help="The session's id.")]
+TurnId = Annotated[str, typer.Argument(metavar="TURN", show_default=False, help="The turn's id.")]
+
+
+def ls(
+    store: StoreUrl = "",
+    tenant: Tenant = "",
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed for good.")] = False,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only those that nobody holds.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many of each kind.")] = 50,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List turns that failed for good, and accepted ones that no node holds now."""
+    if failed and overdue:
+        raise ConfigError("give --failed or --overdue, or neither for both")
+    kinds = [kind for kind, other in (("failed", overdue), ("overdue", failed)) if not other]
+    rows = with_store(store, tenant, lambda opened: _rows(opened, kinds, limit))
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        console().print(_table(rows))
+    else:
+        print("No such turns.")
+
+
+async def _rows(store: Store, kinds: list[str], limit: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    if "failed" in kinds:
+        async for failure in store.failures.list():
+            rows.append(
+                _row(
+                    "failed", failure.session_id, failure.turn_id, failure.handler, failure.attempts, failure.at * 1000
+                )
+                | {"error": failure.error}
+            )
+            if len(rows) == limit:
+                break
+    if "overdue" in kinds:
+        found = await store.backend.overdue(limit=_MOST)
+        mine = [turn for turn in found if turn.key.tenant == store.settings.tenant][:limit]
+        rows += [_row("overdue", turn.key.id, turn.turn_id, turn.handler, turn.attempt, turn.since_ms) for turn in mine]
+    return rows
+
+
+def _row(kind: str, session_id: str, turn_id: str, handler: str, attempts: int, since_ms: float) -> dict[str, Any]:
+    return {
+        "state": kind,
+        "session": session_id,
+        "turn": turn_id,
+        "handler": handler,
+        "attempts": attempts,
+        "since": iso(round(since_ms)),
+        "since_ms": round(since_ms),
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("state", "session", "turn", "handler"):
+        table.add_column(name, overflow="fold")
+    table.add_column("attempts", justify="right")
+    table.add_column("since")
+    table.add_column("error", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row["state"],
+            *(cell(row[name]) for name in ("session", "turn")),
+            cell(row["handler"] or "-"),
+            str(row["attempts"]),
+            moment(row["since_ms"]),
+            cell(row.get("error", "")),
+        )
+    return table
+
+
+def retry(
+    session_id: Session,
+    turn_id: TurnId,
+    store: StoreUrl = "",
+    tenant: Tenant = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Have the input of a failed turn answered anew, under another turn id, by whichever node takes it."""
+    again = with_store(store, tenant, lambda opened: opened.failures.retry(session_id, turn_id))
+    if as_json:
+        print_json({"session": session_id, "turn": again, "instead_of": turn_id})
+    else:
+        print(f"accepted anew as turn {clean(again, one_line=True)}")
+
+
+def discard(
+    session_id: Session,
+    turn_id: TurnId,
+    store: StoreUrl = "",
+    tenant: Tenant = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Drop a turn: an accepted one that nobody holds, with its input, or a failed one from the list."""
+    was = with_store(store, tenant, lambda opened: opened.failures.discard(session_id, turn_id))
+    if as_json:
+        print_json({"session": session_id, "turn": turn_id, "was": was})
+    else:
+        print(f"discarded {clean(turn_id, one_line=True)} ({was})")
