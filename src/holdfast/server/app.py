@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +16,10 @@ from starlette.responses import Response
 
 from holdfast import __version__
 from holdfast.config import Config
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StoreError
 from holdfast.server.describing import describe
 from holdfast.server.desk import TurnDesk
+from holdfast.server.faults import Seldom
 from holdfast.server.metrics import Metrics
 from holdfast.server.node import Node, Served, node_name
 from holdfast.server.node_routes import add_node_routes
@@ -29,6 +32,8 @@ from holdfast.server.turn_routes import add_turn_routes
 from holdfast.telemetry.instrumenting import measure
 from holdfast.turns.store import TurnStore
 
+_log: Final = logging.getLogger(__name__)
+_EVERY_S: Final = 10.0
 _ABOUT: Final = (
     "Multi-turn conversations that survive their servers. A **session** is a conversation, a **turn** one input and its "
     "reply; a turn's `Idempotency-Key` makes sending it again safe. Errors are `application/problem+json` (RFC 9457)."
@@ -63,7 +68,7 @@ def create_app(store: TurnStore, assistant: Served, config: Config | None = None
         redoc_url=None,
         middleware=[Middleware(Rim, node=name, metrics=metrics, keys=settings.keys)],
         exception_handlers={
-            HoldfastError: _problem,
+            HoldfastError: _logged(Seldom(_log, _EVERY_S)),
             Refused: _problem,
             RequestValidationError: _invalid,
             HTTPException: _http,
@@ -83,6 +88,17 @@ def node_of(app: FastAPI) -> Node:
     """The node behind an application that `create_app` made."""
     node: Node = app.state.node
     return node
+
+
+def _logged(seldom: Seldom) -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
+    """As `_problem`; why the store is out of reach stands in the log, for it is not the caller's to know."""
+
+    async def problem(request: Request, error: Exception) -> Response:
+        if isinstance(error, StoreError):
+            seldom.fault("the store", error)
+        return await _problem(request, error)
+
+    return problem
 
 
 async def _problem(request: Request, error: Exception) -> Response:

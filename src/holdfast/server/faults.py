@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from pathlib import Path
 
@@ -17,6 +18,26 @@ def log_fault(log: logging.Logger, what: str, error: BaseException) -> None:
     if cause is not None:
         named.append(_named(cause))
     log.error("%s: %s", what, ", from ".join(named))
+
+
+class Seldom:
+    """Logs a trouble that many requests meet at once, once in a while.
+
+    Args:
+        every: seconds between two lines of one class of error.
+    """
+
+    def __init__(self, log: logging.Logger, every: float) -> None:
+        self._log = log
+        self._every = every
+        self._last: dict[type[BaseException], float] = {}
+
+    def fault(self, what: str, error: BaseException) -> None:
+        """`log_fault`, unless an error of this class was logged a short while ago."""
+        now = time.monotonic()
+        if now - self._last.get(type(error), -self._every) >= self._every:
+            self._last[type(error)] = now
+            log_fault(self._log, what, error)
 
 
 def _named(error: BaseException) -> str:
