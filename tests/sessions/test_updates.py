@@ -173,5 +173,5 @@ async def test_a_store_that_stays_silent_is_an_unknown_outcome(memory_nodes: Nod
 
     between.before["commit"] = lose
     between.before["resolve"] = lose
-    with pytest.raises(OutcomeUnknown, match="silent"):
+    with pytest.raises(OutcomeUnknown, match="not known"):
         await store.update("s", {"a": 1})

@@ -287,3 +287,21 @@ async def test_cancelling_from_outside_is_told_from_a_lost_lease(nodes: Nodes) -
             await store.run_turn("s", slow, input="x", turn_id="t")
     outcome: Any = await store.run_turn("s", lambda turn: turn.reply("third"), input="x", turn_id="t", wait=1)
     assert outcome.reply == "third"
+
+
+async def test_a_store_that_is_closed_gives_its_running_turns_to_others_at_once(nodes: Nodes) -> None:
+    first, second = await nodes.open(lease=30, poll=0.05), await nodes.open(lease=30, poll=0.05)
+    started = asyncio.Event()
+
+    async def long(turn: Turn) -> None:
+        started.set()
+        await asyncio.sleep(5)
+
+    task = asyncio.create_task(first.run_turn("s", long, input="x", turn_id="t-1"))
+    await started.wait()
+    await first.close()
+    async with asyncio.timeout(5):
+        outcome = await second.run_turn("s", lambda turn: turn.reply("second"), input="x", turn_id="t-1")
+    assert (outcome.reply, outcome.attempts) == ("second", 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

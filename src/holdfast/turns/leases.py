@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -14,7 +15,7 @@ from holdfast.errors import StoreError
 
 
 class Held(msgspec.Struct, eq=False):
-    """One running turn's lease. ``on_loss`` is called once, when another holder has overtaken it.
+    """One running turn's lease. ``on_loss`` is called once, when another holder has overtaken it; ``give_back`` lets go of it.
 
     Not while it is ``committing``: the commit itself says whether it was in time, and a renewal that arrives after it finds no
     lease any more.
@@ -25,6 +26,7 @@ class Held(msgspec.Struct, eq=False):
     fence: int
     renewed: float
     on_loss: Callable[[], object]
+    give_back: Callable[[], Coroutine[Any, Any, None]]
     lost: bool = False
     committing: bool = False
 
@@ -39,8 +41,15 @@ class LeaseKeeper:
         self._held: set[Held] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def hold(self, key: SessionKey, turn_id: str, fence: int, on_loss: Callable[[], object]) -> Held:
-        held = Held(key, turn_id, fence, time.monotonic(), on_loss)
+    def hold(
+        self,
+        key: SessionKey,
+        turn_id: str,
+        fence: int,
+        on_loss: Callable[[], object],
+        give_back: Callable[[], Coroutine[Any, Any, None]],
+    ) -> Held:
+        held = Held(key, turn_id, fence, time.monotonic(), on_loss, give_back)
         self._held.add(held)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="holdfast-leases")
@@ -54,11 +63,15 @@ class LeaseKeeper:
     def drop(self, held: Held) -> None:
         self._held.discard(held)
 
-    async def close(self) -> None:
+    async def close(self) -> list[Held]:
+        """Renews nothing any more; returns the leases that were still held, for others to go on with their turns."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        left = list(self._held)
+        self._held.clear()
+        return left
 
     async def _run(self) -> None:
         tick = self._interval / 4

@@ -325,7 +325,7 @@ class TurnRun:
         """Has the lease renewed from now on, and this task cancelled when it is lost."""
         task = asyncio.current_task()
         assert task is not None
-        return self.store.leases.hold(self.key, self.request.turn_id, granted.fence, task.cancel)
+        return self.store.leases.hold(self.key, self.request.turn_id, granted.fence, task.cancel, self.release)
 
     def turn(self, granted: Granted, record: Record | Unchanged | None, steps: dict[str, bytes]) -> Turn:
         store = self.store

@@ -189,8 +189,9 @@ class TurnStore(SessionStore):
         return context if self.observer is None else Observed(context, self.observer)
 
     async def close(self) -> None:
-        """Gives back leases that are being given back, and closes the backend. Safe to call twice."""
-        await self.leases.close()
+        """Gives back the leases of turns that still run, so that others go on at once; closes the backend. Safe to call twice."""
+        for held in await self.leases.close():
+            self.background(held.give_back())
         if self._background:
             await asyncio.wait(self._background, timeout=1)
         await super().close()
