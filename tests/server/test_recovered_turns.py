@@ -11,7 +11,7 @@ from holdfast.backends.records import BeginRequest, Birth, Granted, Overdue
 from holdfast.server.app import node_of
 from holdfast.server.desk import HANDLER
 from holdfast.testing.calls import new_token
-from holdfast.turns.run import fingerprint
+from holdfast.turns.accepting import fingerprint
 
 
 async def left_behind(node: Served, session_id: str, turn_id: str, text: str) -> Overdue:

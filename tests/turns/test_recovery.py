@@ -12,9 +12,9 @@ from holdfast import Message, Store, Turn
 from holdfast.backends.records import BeginRequest, Birth, Granted, Queued
 from holdfast.errors import ConfigError, StoreUnavailable, TurnBusy, TurnError, TurnFailed, TurnNotFound
 from holdfast.testing.calls import new_token
+from holdfast.turns.accepting import fingerprint
 from holdfast.turns.failures import Failure
 from holdfast.turns.recovery import RecoveryLoop
-from holdfast.turns.run import fingerprint
 from store_nodes import Nodes, eventually
 
 

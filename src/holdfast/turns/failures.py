@@ -17,8 +17,8 @@ import msgspec
 from holdfast.backends.records import BeginRequest, Busy, Granted, Replay, Running, SessionKey, StoredOutcome
 from holdfast.errors import TurnBusy, TurnError, TurnNotFound
 from holdfast.sessions.store import SessionStore
+from holdfast.turns.accepting import fingerprint
 from holdfast.turns.outcome import Outcome, from_stored
-from holdfast.turns.run import fingerprint
 from holdfast.turns.turn import Turn
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-"""One turn's way through the store: accept, wait, run, commit, and what to do when a step of that fails."""
+"""One turn's way through the store: accepted, run, committed, and what to do when a step of that fails."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 import os
 import random
@@ -12,11 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from holdfast.backends.records import (
-    Absent,
-    BeginReply,
     BeginRequest,
     Birth,
-    Busy,
     CommitReply,
     Committed,
     Conflict,
@@ -24,7 +20,6 @@ from holdfast.backends.records import (
     Fenced,
     Gone,
     Granted,
-    Mismatch,
     Queued,
     Record,
     Replay,
@@ -41,18 +36,15 @@ from holdfast.errors import (
     StoreClosed,
     StoreError,
     StoreUnavailable,
-    TurnBusy,
     TurnConflict,
     TurnFailed,
-    TurnMismatch,
     TurnOvertaken,
     WrongUser,
 )
-from holdfast.sessions.forks import contradicts
-from holdfast.sessions.message import Message, MessageCodec
+from holdfast.sessions.message import Message
 from holdfast.sessions.near_cache import advanced
+from holdfast.turns.accepting import Accepting, fingerprint
 from holdfast.turns.leases import Held
-from holdfast.turns.observing import WaitEnd
 from holdfast.turns.outcome import Outcome, from_stored, kept_bytes
 from holdfast.turns.turn import Emit, Handler, Turn
 
@@ -66,17 +58,16 @@ class TurnRun:
     """The runner's side of one turn id. `attempt` may be called again after it returned None."""
 
     __slots__ = (
-        "_deadline",
         "_emit",
         "_fenced",
         "_spare_id",
         "_strict",
         "_withdraws",
+        "accepting",
         "key",
         "message",
         "request",
         "store",
-        "wait_ms",
     )
 
     def __init__(
@@ -100,10 +91,8 @@ class TurnRun:
         self._fenced = False
         self.key = key
         self.message = message
-        self.wait_ms = wait_ms
         self._strict = strict
         self._withdraws = withdraws
-        self._deadline = time.monotonic() + wait_ms / 1000
         settings = store.settings
         entry = (
             b"" if message is None else store.message_codec.encode(message, turn_id)
@@ -121,6 +110,7 @@ class TurnRun:
             place_ms=settings.place_ms if policy == "queue" else 0,
             tail=tail,
         )
+        self.accepting = Accepting(store, key, self.request, wait_ms=wait_ms, withdraws=withdraws)
 
     @property
     def named(self) -> str:
@@ -136,9 +126,9 @@ class TurnRun:
         """
         waiting = False
         try:
-            reply = await self._ask()
+            reply = await self.accepting.ask()
             if waiting := isinstance(reply, Queued | Running):
-                reply = await self._wait_observed()
+                reply = await self.accepting.wait()
         except BaseException as error:
             # a lease or a place is given back; a run elsewhere does not know this token
             if waiting or not isinstance(error, StoreUnavailable):
@@ -150,99 +140,17 @@ class TurnRun:
             return reply
         if isinstance(reply, Replay):
             return self.outcome(Seen(reply.stored), replayed=True)
-        raise self._refused(reply)
+        raise self.accepting.refused(reply)
 
     async def claim(self) -> Granted | None:
         """The right to run, if nobody else has it and the turn is not finished; does not wait. Raises the store's errors."""
         try:
-            reply = await self._ask()
+            reply = await self.accepting.ask()
         except BaseException as error:
             if not isinstance(error, StoreUnavailable):
                 self.store.background(self.release())
             raise
         return reply if isinstance(reply, Granted) else None
-
-    async def _ask(self) -> BeginReply:
-        """`begin`, repeated while its reply is lost: the token makes that harmless."""
-        cached = self.store.cache.get(self.key, self.request.tail)
-        self.request.known = cached.version if cached is not None else None
-        seen = cached if cached is not None else self.store.cache.witness(self.key)
-        give_up = 0.0
-        while True:
-            try:
-                reply = await self.store.backend.begin(self.key, self.request)
-            except (OutcomeUnknown, StoreUnavailable) as error:
-                now = time.monotonic()
-                if not give_up and isinstance(error, StoreUnavailable):
-                    raise  # nothing was accepted
-                give_up = give_up or now + self.store.settings.settle_ms / 1000
-                if now >= give_up:
-                    raise OutcomeUnknown(
-                        f"session {self.key.id!r}: turn {self.request.turn_id!r} may have been accepted, and the store has not "
-                        f"told since ({error}); send it again with the same turn id"
-                    ) from error
-                await asyncio.sleep(0.05 + random.random() * 0.1)
-                continue
-            if isinstance(reply, Granted) and isinstance(reply.record, Unchanged):
-                assert cached is not None
-                cached.expires_ms = reply.record.expires_ms
-                reply.record = cached
-            elif isinstance(reply, Granted) and isinstance(reply.record, Record):
-                self.store.keep(self.key, seen, reply.record)
-            elif isinstance(reply, Replay) and seen is not None and contradicts(seen, reply.stored):
-                with suppress(StoreError):
-                    await self._reload(seen)
-            return reply
-
-    async def _wait_observed(self) -> BeginReply:
-        observer, started = self.store.observer, time.monotonic()
-        end: WaitEnd = "gave_up"
-        try:
-            reply = await self._wait()
-            end = "granted" if isinstance(reply, Granted) else "replayed" if isinstance(reply, Replay) else "gave_up"
-            return reply
-        finally:
-            if observer is not None:
-                observer.waited(time.monotonic() - started, end)
-
-    async def _wait(self) -> BeginReply:
-        """Asks again whenever the store hints, a lease may have ended, or the poll is due, until the deadline."""
-        poll = self.store.settings.poll_ms / 1000
-        async with self.store.backend.watch(self.key) as watch:
-            while True:
-                reply = await self._ask()
-                if not isinstance(reply, Queued | Running):
-                    return reply
-                left = self._deadline - time.monotonic()
-                if left <= 0:
-                    raise self._gave_up(reply)
-                # no lease means waiting for a place ahead to be taken or to run out: nothing to look for before the poll
-                lease_left = reply.lease_left_ms / 1000 + 0.005 if reply.lease_left_ms else poll
-                await watch.wait(min(left, poll * (0.75 + random.random() / 2), lease_left))
-
-    def _gave_up(self, reply: Queued | Running) -> QueueTimeout:
-        name, waited = self.request.turn_id, self.wait_ms / 1000
-        if isinstance(reply, Running):
-            return QueueTimeout(
-                f"session {self.key.id!r}: turn {name!r} still runs elsewhere after {waited:g} s; ask again with the same id"
-            )
-        end = "was withdrawn" if self._withdraws else "has not run yet; send it again with the same turn id"
-        return QueueTimeout(
-            f"session {self.key.id!r}: turn {name!r} waited {waited:g} s behind {reply.ahead} other turn(s) and {end}"
-        )
-
-    def _refused(self, reply: BeginReply) -> Exception:
-        name = f"session {self.key.id!r}: turn {self.request.turn_id!r}"
-        match reply:
-            case Busy():
-                return TurnBusy(f"{name} was not accepted, because another turn is running")
-            case Mismatch():
-                return TurnMismatch(f"{name} was sent before with another input; give a new input a new turn id")
-            case WrongUserFound():
-                return WrongUser(f"session {self.key.id!r} belongs to another user")
-            case Absent():
-                return SessionGone(f"{name} is not known here (any more)")
-        raise AssertionError(reply)
 
     # --- run ---
 
@@ -304,7 +212,7 @@ class TurnRun:
             names = reply.names
             if self.store.observer is not None:
                 self.store.observer.rerun()
-            record = await self._reload(record if isinstance(record, Record) else None)
+            record = await self.accepting.reload(record if isinstance(record, Record) else None)
         raise TurnConflict(
             f"session {self.key.id!r}: turn {self.request.turn_id!r} met other writers of "
             f"{', '.join(names) or 'the session'} {retries + 1} times",
@@ -435,14 +343,6 @@ class TurnRun:
                 raise WrongUser(f"session {self.key.id!r} belongs to another user")
         return reply
 
-    async def _reload(self, seen: Record | None) -> Record | None:
-        """The current session, for another try of this turn, which still holds it, or to compare it with what was seen of it."""
-        record = await self.store.backend.load(self.key, tail=self.request.tail)
-        if isinstance(record, Record):
-            self.store.keep(self.key, seen, record)
-            return record
-        return None
-
     async def _fail(self, granted: Granted, error: str) -> Outcome | None:
         """Ends the turn for good, as a failure that keeps its input; the user's message comes after it."""
         if not self.request.fingerprint:
@@ -527,14 +427,3 @@ async def uncancelled(held: Held) -> bool:
     with suppress(asyncio.CancelledError):
         await asyncio.sleep(0)  # one that was asked for and not delivered yet comes now (before Python 3.13)
     return task.cancelling() == 0 or task.uncancel() == 0
-
-
-def fingerprint(message: Message | None, codec: MessageCodec) -> bytes:
-    """8 bytes that stand for an input's meaning: the same whenever it is sent."""
-    if message is None:
-        raw = b"none"
-    elif message.metadata or message.citations or message.tool_calls or message.tool_call_id or message.role != "user":
-        raw = b"message" + codec.meaning(message)
-    else:
-        raw = b"text" + message.content.encode()
-    return hashlib.blake2b(raw, digest_size=8).digest()

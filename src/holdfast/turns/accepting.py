@@ -1,0 +1,166 @@
+"""Having a turn accepted: `begin`, asked until it is heard, and the wait behind other turns."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from holdfast.backends.records import (
+    Absent,
+    BeginReply,
+    BeginRequest,
+    Busy,
+    Granted,
+    Mismatch,
+    Queued,
+    Record,
+    Replay,
+    Running,
+    SessionKey,
+    Unchanged,
+    WrongUserFound,
+)
+from holdfast.errors import (
+    OutcomeUnknown,
+    QueueTimeout,
+    SessionGone,
+    StoreError,
+    StoreUnavailable,
+    TurnBusy,
+    TurnMismatch,
+    WrongUser,
+)
+from holdfast.sessions.forks import contradicts
+from holdfast.sessions.message import Message, MessageCodec
+from holdfast.turns.observing import WaitEnd
+
+if TYPE_CHECKING:  # the store makes runs, a run works on its store
+    from holdfast.turns.store import TurnStore
+
+
+class Accepting:
+    """One runner's way to its grant.
+
+    Args:
+        wait_ms: how long to wait for the session, from now.
+        withdraws: a turn that waited in vain is forgotten, because its caller does not know its id.
+    """
+
+    __slots__ = ("_deadline", "_withdraws", "key", "request", "store", "wait_ms")
+
+    def __init__(
+        self, store: TurnStore, key: SessionKey, request: BeginRequest, *, wait_ms: int, withdraws: bool
+    ) -> None:
+        self.store = store
+        self.key = key
+        self.request = request
+        self.wait_ms = wait_ms
+        self._withdraws = withdraws
+        self._deadline = time.monotonic() + wait_ms / 1000
+
+    async def ask(self) -> BeginReply:
+        """`begin`, repeated while its reply is lost: the token makes that harmless."""
+        cached = self.store.cache.get(self.key, self.request.tail)
+        self.request.known = cached.version if cached is not None else None
+        seen = cached if cached is not None else self.store.cache.witness(self.key)
+        give_up = 0.0
+        while True:
+            try:
+                reply = await self.store.backend.begin(self.key, self.request)
+            except (OutcomeUnknown, StoreUnavailable) as error:
+                now = time.monotonic()
+                if not give_up and isinstance(error, StoreUnavailable):
+                    raise  # nothing was accepted
+                give_up = give_up or now + self.store.settings.settle_ms / 1000
+                if now >= give_up:
+                    raise OutcomeUnknown(
+                        f"session {self.key.id!r}: turn {self.request.turn_id!r} may have been accepted, and the store has not "
+                        f"told since ({error}); send it again with the same turn id"
+                    ) from error
+                await asyncio.sleep(0.05 + random.random() * 0.1)
+                continue
+            if isinstance(reply, Granted) and isinstance(reply.record, Unchanged):
+                assert cached is not None
+                cached.expires_ms = reply.record.expires_ms
+                reply.record = cached
+            elif isinstance(reply, Granted) and isinstance(reply.record, Record):
+                self.store.keep(self.key, seen, reply.record)
+            elif isinstance(reply, Replay) and seen is not None and contradicts(seen, reply.stored):
+                with suppress(StoreError):
+                    await self.reload(seen)
+            return reply
+
+    async def wait(self) -> BeginReply:
+        """Any other answer than "queued" or "running". Raises `QueueTimeout`."""
+        observer, started = self.store.observer, time.monotonic()
+        end: WaitEnd = "gave_up"
+        try:
+            reply = await self._wait_until_due()
+            end = "granted" if isinstance(reply, Granted) else "replayed" if isinstance(reply, Replay) else "gave_up"
+            return reply
+        finally:
+            if observer is not None:
+                observer.waited(time.monotonic() - started, end)
+
+    async def _wait_until_due(self) -> BeginReply:
+        """Asks again whenever the store hints, a lease may have ended, or the poll is due, until the deadline."""
+        poll = self.store.settings.poll_ms / 1000
+        async with self.store.backend.watch(self.key) as watch:
+            while True:
+                reply = await self.ask()
+                if not isinstance(reply, Queued | Running):
+                    return reply
+                left = self._deadline - time.monotonic()
+                if left <= 0:
+                    raise self._gave_up(reply)
+                # no lease means waiting for a place ahead to be taken or to run out: nothing to look for before the poll
+                lease_left = reply.lease_left_ms / 1000 + 0.005 if reply.lease_left_ms else poll
+                await watch.wait(min(left, poll * (0.75 + random.random() / 2), lease_left))
+
+    def _gave_up(self, reply: Queued | Running) -> QueueTimeout:
+        name, waited = self.request.turn_id, self.wait_ms / 1000
+        if isinstance(reply, Running):
+            return QueueTimeout(
+                f"session {self.key.id!r}: turn {name!r} still runs elsewhere after {waited:g} s; ask again with the same id"
+            )
+        end = "was withdrawn" if self._withdraws else "has not run yet; send it again with the same turn id"
+        return QueueTimeout(
+            f"session {self.key.id!r}: turn {name!r} waited {waited:g} s behind {reply.ahead} other turn(s) and {end}"
+        )
+
+    def refused(self, reply: BeginReply) -> Exception:
+        """The error that a refusal stands for."""
+        name = f"session {self.key.id!r}: turn {self.request.turn_id!r}"
+        match reply:
+            case Busy():
+                return TurnBusy(f"{name} was not accepted, because another turn is running")
+            case Mismatch():
+                return TurnMismatch(f"{name} was sent before with another input; give a new input a new turn id")
+            case WrongUserFound():
+                return WrongUser(f"session {self.key.id!r} belongs to another user")
+            case Absent():
+                return SessionGone(f"{name} is not known here (any more)")
+        raise AssertionError(reply)
+
+    async def reload(self, seen: Record | None) -> Record | None:
+        """The current session, for another try of this turn, which still holds it, or to compare it with what was seen of it."""
+        record = await self.store.backend.load(self.key, tail=self.request.tail)
+        if isinstance(record, Record):
+            self.store.keep(self.key, seen, record)
+            return record
+        return None
+
+
+def fingerprint(message: Message | None, codec: MessageCodec) -> bytes:
+    """8 bytes that stand for an input's meaning: the same whenever it is sent."""
+    if message is None:
+        raw = b"none"
+    elif message.metadata or message.citations or message.tool_calls or message.tool_call_id or message.role != "user":
+        raw = b"message" + codec.meaning(message)
+    else:
+        raw = b"text" + message.content.encode()
+    return hashlib.blake2b(raw, digest_size=8).digest()
