@@ -19,7 +19,10 @@ from holdfast.testing.servers import RedisServer
 _POLL_S: Final = 0.02
 _ASK_S: Final = 1.0
 _TILT_MS: Final = 3000
-_HASTE: Final = {"info-period": 100, "publish-period": 100}
+_AT_START: Final = {"info-period": 100, "publish-period": 100}
+# A Sentinel that was cut off turns the new primary back into a replica of the old one unless it hears of the failover within
+# four publish periods: while faults are about, that time has to be longer than what the others take to tell it.
+_HASTE: Final = {"info-period": 100, "publish-period": 1000}
 _USUAL: Final = {"info-period": 10_000, "publish-period": 2000}
 _DATA_OPTIONS: Final = {"appendonly": "yes", "repl-diskless-sync-delay": "0"}
 
@@ -184,7 +187,7 @@ class SentinelSet:
                 cast(DataServer, server).options["replicaof"] = f"{first.host} {first.port}"
             start_all(others)
             start_all(self.sentinels)
-            self._wait_until_whole(30.0)
+            self._wait_until_whole(30.0, _AT_START)
         except BaseException:
             self._close()
             raise
@@ -192,8 +195,8 @@ class SentinelSet:
     def _close(self) -> None:
         close_all([*self.sentinels, *self.servers])
 
-    def _wait_until_whole(self, within: float) -> None:
-        self._look_around(_HASTE)
+    def _wait_until_whole(self, within: float, periods: Mapping[str, int] = _HASTE) -> None:
+        self._look_around(periods)
         try:
             wait_until(self._trouble, within)
         finally:
