@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from holdfast import errors
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.server.problems import INTERNAL, KINDS_OF_ERRORS, OWN_KINDS, Kind, Refused, kind_of, problem_of
+from holdfast.server.replies import shown_problem
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "http-api.md"
 ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, HoldfastError)]
@@ -93,3 +94,16 @@ def test_the_documentation_names_it(slug: str) -> None:
 
 def _kinds() -> list[Kind]:
     return [*KINDS_OF_ERRORS.values(), *OWN_KINDS]
+
+
+def test_a_store_that_says_when_is_asked_then() -> None:
+    error = StoreUnavailable("silent")
+    assert _retry_after(error) == "2"
+    error.retry_after = 0.4
+    assert _retry_after(error) == "1"
+    error.retry_after = 7.0
+    assert _retry_after(error) == "7"
+
+
+def _retry_after(error: StoreUnavailable) -> str:
+    return shown_problem(problem_of(error), error).headers["Retry-After"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from holdfast.errors import StoreUnavailable
 from holdfast.server.problems import UNAUTHORIZED, Problem, kind_of, problem_of
 from holdfast.server.running import Event, RunningTurn
 
@@ -38,8 +40,9 @@ def shown_problem(problem: Problem, error: BaseException) -> Response:
     """A problem with the headers that belong to its kind."""
     kind = kind_of(error)
     headers: dict[str, str] = {}
-    if kind.retry_after:
-        headers["Retry-After"] = str(kind.retry_after)
+    told = error.retry_after if isinstance(error, StoreUnavailable) else 0.0
+    if seconds := math.ceil(told) or kind.retry_after:
+        headers["Retry-After"] = str(seconds)
     if kind is UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="holdfast"'
     if problem.turn_id:

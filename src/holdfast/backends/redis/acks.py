@@ -149,7 +149,9 @@ class Acks:
 
 
 def _offset(role: Any) -> int:
-    """How much a primary has written. Raises `OutcomeUnknown` where it is none any more."""
+    """How much a primary has written. Raises `OutcomeUnknown` where it is none any more, or does not tell."""
+    if role.__class__ is ReplyError:
+        raise OutcomeUnknown(str(role))
     if role[0] != b"master":
         raise OutcomeUnknown("it is not the primary any more")
     return int(role[1])
