@@ -26,8 +26,10 @@ from holdfast.backends.redis.pages import PAGE_BYTES, PageLimits, digest_of, mak
 from holdfast.errors import HoldfastError
 
 _UNPACKED, _PACK = "yq"
-_TOGETHER: Final = 2
+TOGETHER: Final = 2
 """So many sessions are packed at the same time."""
+WORKER: Final = "holdfast-redis-packing"
+"""The name of the tasks that pack; they end when nothing waits any more."""
 _WAITING: Final = 8192
 """So many may wait for it; more are left to their next turns."""
 _IN_A_THREAD: Final = 12 * 1024
@@ -76,8 +78,8 @@ class Packer:
         self._waiting.move_to_end(key, last=not whole)
         if whole:
             self._sooner.set()
-        if len(self._workers) < _TOGETHER:
-            worker = asyncio.create_task(self._work(), name="holdfast-redis-packing")
+        if len(self._workers) < TOGETHER:
+            worker = asyncio.create_task(self._work(), name=WORKER)
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
 
