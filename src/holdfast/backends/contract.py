@@ -26,6 +26,7 @@ from holdfast.backends.records import (
     BeginRequest,
     CommitReply,
     Delta,
+    EventChunks,
     Fenced,
     Finding,
     Listing,
@@ -35,12 +36,17 @@ from holdfast.backends.records import (
     Record,
     ResolveReply,
     SessionKey,
+    Signalled,
     Unchanged,
     Version,
 )
 
 HOLD_MS: Final = 60_000
 """How long past its lease (or place) an accepted turn keeps its session from expiring, so that somebody can take it over."""
+
+
+HINTS: Final = (b"commit", b"release", b"delete", b"signal", b"events")
+"""What the store's own hints are. Callers may publish others."""
 
 
 class Sessions(Protocol):
@@ -95,9 +101,10 @@ class Turns(Protocol):
         2. a stored outcome: `Replay`, or `Mismatch` by fingerprint;
         3. the same id pending: `Mismatch` by fingerprint; running under another token: `Running`; under this token:
            `Granted` again with the same fence. Otherwise it keeps its place, its journal and its count of attempts;
-        4. a live lease of another turn, or a live place ahead of this one: `Queued` (a new turn goes to the end; the place
+        4. parked, and neither signalled nor due (`park`): `Parked`;
+        5. a live lease of another turn, or a live place ahead of this one: `Queued` (a new turn goes to the end; the place
            counts for ``place_ms`` from now), or `Busy` with ``place_ms`` 0;
-        5. `Granted`, with the next fence. A turn whose lease or place has run out stalls nobody; it stays pending.
+        6. `Granted`, with the next fence. A turn whose lease or place has run out stalls nobody; it stays pending.
 
         A takeover (fingerprint b"") of an id that is not pending and has no outcome is `Absent`.
         """
@@ -109,8 +116,33 @@ class Turns(Protocol):
         """Journals one step of a running turn, and renews its lease. The same name again overwrites (a repeat)."""
         ...
 
-    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | None:
-        """Lengthens the lease to ``lease_ms`` from now. A lease that ran out but was not overtaken lives again."""
+    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | Signalled | None:
+        """Lengthens the lease to ``lease_ms`` from now. A lease that ran out but was not overtaken lives again.
+
+        `Signalled` where `signal` has reached this turn since it was granted, each time.
+        """
+        ...
+
+    async def signal(
+        self, key: SessionKey, name: str, value: bytes, *, turn_id: str = "", ahead: bool = False
+    ) -> tuple[str, ...]:
+        """Puts a step into the journal of pending turns, from outside: of
+
+        * the turn ``turn_id``, whether it runs, waits or is parked; with ``ahead`` instead all that stand before it: the running
+          one, and those with a live place before its own;
+        * where no turn is named: the one that has been parked for ``name`` the longest, else the running one.
+
+        A step of this name that is there already stays as it is. A parked turn that it reaches becomes due at once.
+        Returns the turns whose journal has the step now, in order of arrival; () where there is none. Gives a hint.
+        """
+        ...
+
+    async def park(self, key: SessionKey, turn_id: str, *, fence: int, name: str, for_ms: int) -> Fenced | bytes | None:
+        """Lets go of a running turn until ``name`` is signalled, at the longest for ``for_ms``.
+
+        bytes: the journal has a step of this name, and the turn runs on. None: it is parked. It stays pending and is not
+        overdue before that; it stalls nobody, and this attempt is not counted. Its session lives `HOLD_MS` longer than the park.
+        """
         ...
 
     async def release(self, key: SessionKey, turn_id: str, *, token: bytes, withdraw: bool) -> None:
@@ -137,6 +169,28 @@ class Turns(Protocol):
         ...
 
 
+class Streams(Protocol):
+    """Events of the turn that a session runs, for whoever follows it on another node. Kept for a short time: nothing else
+    depends on them. One turn's events a session: those of the next one take their place.
+    """
+
+    async def append_events(
+        self, key: SessionKey, turn_id: str, *, fence: int, chunk: bytes, keep_ms: int
+    ) -> Fenced | None:
+        """Adds a chunk behind those of this attempt; the first one of an attempt drops those of others.
+
+        They are gone ``keep_ms`` after the last chunk, and with the session. `Fenced` for any but the running turn's holder.
+        Changes neither version, lease nor expiry. Gives a hint where somebody waits for the turn.
+        """
+        ...
+
+    async def read_events(self, key: SessionKey, turn_id: str, *, fence: int = 0, start: int = 0) -> EventChunks:
+        """The chunks of a turn's last attempt that wrote any, from position ``start`` on if that attempt has this ``fence``, else
+        all. Also after the end of the turn, while they are kept.
+        """
+        ...
+
+
 class Watch(Protocol):
     """A subscription to one session's hints."""
 
@@ -148,7 +202,8 @@ class Watch(Protocol):
 class Signals(Protocol):
     """Lossy hints that something changed in a session; never more than a reason to look sooner.
 
-    A commit, release or delete on a session that a turn waits for publishes by itself.
+    A commit, release, park, delete or chunk of events on a session that a turn waits for publishes by itself; a signal does
+    always. What a hint says: `HINTS`.
     """
 
     async def publish(self, key: SessionKey, hint: bytes) -> None:
@@ -171,8 +226,8 @@ class Packs(Protocol):
         ...
 
 
-class Backend(Sessions, Turns, Signals, Protocol):
-    """All three, and an end. Whoever opens a backend closes it."""
+class Backend(Sessions, Turns, Streams, Signals, Protocol):
+    """All four, and an end. Whoever opens a backend closes it."""
 
     name: str
 

@@ -21,6 +21,7 @@ from holdfast.backends.records import (
     CommitReply,
     Committed,
     Delta,
+    EventChunks,
     Fenced,
     Field,
     Finding,
@@ -30,6 +31,7 @@ from holdfast.backends.records import (
     Mismatch,
     OutcomeLimits,
     Overdue,
+    Parked,
     Queued,
     Record,
     Rejected,
@@ -38,6 +40,7 @@ from holdfast.backends.records import (
     Running,
     Seen,
     SessionKey,
+    Signalled,
     StoredOutcome,
     Unchanged,
     Unresolvable,
@@ -57,6 +60,13 @@ class _Outcome(msgspec.Struct):
     stored_ms: int
 
 
+class _Events(msgspec.Struct):
+    turn_id: str
+    fence: int
+    until_ms: int
+    chunks: list[bytes]
+
+
 class _Life(msgspec.Struct):
     """All that belongs to one life of a session."""
 
@@ -70,6 +80,7 @@ class _Life(msgspec.Struct):
     """Both in the order in which they were stored: a ring of turns, and one of updates."""
     used_ms: int = 0
     """When it was last committed to."""
+    events: _Events | None = None
 
 
 class MemoryBackend:
@@ -181,6 +192,8 @@ class MemoryBackend:
                 if mine.token != request.token:
                     return Running(rules.lease_left(head, now))
                 return self._granted(life, mine, request, now)
+            if mine is not None and rules.is_parked(mine, now):
+                return Parked(mine.due_ms - now)
             order = mine.order if mine is not None else self._order + 1
             ahead = rules.ahead_of(order, life.pending.values(), now)
             leased = rules.leased_to_another(head, request.turn_id, now)
@@ -206,8 +219,36 @@ class MemoryBackend:
         life.journal.setdefault(turn_id, {})[name] = value
         return None
 
-    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | None:
-        return Fenced() if self._held(key, turn_id, fence, lease_ms) is None else None
+    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | Signalled | None:
+        life = self._held(key, turn_id, fence, lease_ms)
+        if life is None:
+            return Fenced()
+        return Signalled(list(life.journal.get(turn_id, {}).items())) if life.head.signalled else None
+
+    async def signal(
+        self, key: SessionKey, name: str, value: bytes, *, turn_id: str = "", ahead: bool = False
+    ) -> tuple[str, ...]:
+        life, now = self._living(key)
+        if life is None:
+            return ()
+        reached = rules.signalled(life.head, life.pending.values(), name, turn_id, ahead, now)
+        for mine in reached:
+            life.journal.setdefault(mine.turn_id, {}).setdefault(name, value)
+            rules.wake(mine, now)
+            life.head.signalled |= mine.turn_id == life.head.running
+        if reached:
+            self._notify(key, b"signal")
+        return tuple(mine.turn_id for mine in reached)
+
+    async def park(self, key: SessionKey, turn_id: str, *, fence: int, name: str, for_ms: int) -> Fenced | bytes | None:
+        life, now = self._living(key)
+        if life is None or turn_id not in life.pending or not rules.holds(life.head, turn_id, fence):
+            return Fenced()
+        if (value := life.journal.get(turn_id, {}).get(name)) is not None:
+            return value
+        rules.park(life.head, life.pending[turn_id], name, for_ms, now)
+        self._notify(key, b"release")
+        return None
 
     async def release(self, key: SessionKey, turn_id: str, *, token: bytes, withdraw: bool) -> None:
         life, now = self._living(key)
@@ -255,6 +296,29 @@ class MemoryBackend:
             if mine.due_ms <= now
         ]
         return sorted(found, key=lambda turn: turn.since_ms)[:limit]
+
+    # --- streams ---
+
+    async def append_events(
+        self, key: SessionKey, turn_id: str, *, fence: int, chunk: bytes, keep_ms: int
+    ) -> Fenced | None:
+        life, now = self._living(key)
+        if life is None or turn_id not in life.pending or not rules.holds(life.head, turn_id, fence):
+            return Fenced()
+        if life.events is None or life.events.fence != fence:
+            life.events = _Events(turn_id, fence, 0, [])
+        life.events.until_ms = now + keep_ms
+        life.events.chunks.append(chunk)
+        self._notify(key, b"events")
+        return None
+
+    async def read_events(self, key: SessionKey, turn_id: str, *, fence: int = 0, start: int = 0) -> EventChunks:
+        life, now = self._living(key)
+        events = life.events if life is not None else None
+        if events is None or events.turn_id != turn_id or now >= events.until_ms:
+            return EventChunks()
+        start = start if fence == events.fence else 0
+        return EventChunks(events.fence, start, events.chunks[start:])
 
     # --- signals, end ---
 

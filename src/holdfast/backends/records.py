@@ -184,6 +184,12 @@ class Mismatch(msgspec.Struct, frozen=True):
     """This turn id was used with another fingerprint."""
 
 
+class Parked(msgspec.Struct, frozen=True):
+    """The turn waits for something outside: for a signal, or for the time when it goes on without, in ``left_ms``."""
+
+    left_ms: int
+
+
 class Absent(msgspec.Struct, frozen=True):
     """A takeover found nothing accepted under this id."""
 
@@ -192,7 +198,27 @@ class WrongUserFound(msgspec.Struct, frozen=True):
     """The living session belongs to another user. Nothing was read or written."""
 
 
-BeginReply = Granted | Replay | Running | Queued | Busy | Mismatch | Absent | WrongUserFound
+BeginReply = Granted | Replay | Running | Queued | Parked | Busy | Mismatch | Absent | WrongUserFound
+
+
+# --- a running turn -----------------------------------------------------------------------------------------------
+
+
+class Signalled(msgspec.Struct, frozen=True):
+    """The lease was renewed, and the turn has been signalled since it was granted: its whole journal."""
+
+    steps: list[tuple[str, bytes]]
+
+
+class EventChunks(msgspec.Struct, frozen=True):
+    """What is kept of a turn's events: the ``chunks`` of the attempt with this ``fence`` from the asked position on.
+
+    ``fence`` 0: nothing is kept. ``start``: position of the first chunk; 0 where the attempt is another than the caller's.
+    """
+
+    fence: int = 0
+    start: int = 0
+    chunks: list[bytes] = []
 
 
 # --- commit --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Lua; the contract suite holds both to one behaviour.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -28,6 +29,9 @@ from holdfast.backends.records import (
 
 FENCE_BITS: Final = 16
 """Random bits at the low end of a fence. A Redis function counts exactly up to 2^53, so 2^37 grants a partition remain."""
+
+PARKED: Final = 9
+"""Bytes of a parked turn's token; see `parked_token`."""
 
 NO_COMMIT: Final = bytes(16)
 """The commit id of a session that was born by `begin` and has no commit yet."""
@@ -59,6 +63,8 @@ class Head(msgspec.Struct):
     """The same for updates."""
     dropped_ms: int = 0
     """The youngest outcome that a ring has dropped was stored then."""
+    signalled: bool = False
+    """The running turn was signalled since it was granted."""
 
     @property
     def version(self) -> Version:
@@ -144,6 +150,7 @@ def grant(head: Head, mine: Pending, request: BeginRequest, fence: int, now: int
     """Gives the session to this turn (changes ``head`` and ``mine``)."""
     head.fence = fence
     head.running = mine.turn_id
+    head.signalled = False
     head.lease_ms = now + request.lease_ms
     mine.token = request.token
     mine.place_ms = 0
@@ -166,6 +173,47 @@ def fence_of(number: int, token: bytes) -> int:
     one and the same fence, and both would pass.
     """
     return number << FENCE_BITS | int.from_bytes(token[:2].ljust(2, b"\0"), "little")
+
+
+def park(head: Head, mine: Pending, name: str, for_ms: int, now: int) -> None:
+    """Lets go of a running turn until ``name`` is signalled (changes ``head`` and ``mine``)."""
+    let_go(head, mine, now)
+    mine.token = parked_token(name)
+    mine.due_ms = now + for_ms
+    mine.attempt = max(0, mine.attempt - 1)
+    hold(head, mine.due_ms)
+
+
+def parked_token(name: str) -> bytes:
+    """What a parked turn has in the place of its runner's token, which has 8 bytes: which name it waits for, in 9."""
+    return b"P" + hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def is_parked(mine: Pending, now: int) -> bool:
+    return len(mine.token) == PARKED and now < mine.due_ms
+
+
+def signalled(head: Head, pending: Iterable[Pending], name: str, turn_id: str, ahead: bool, now: int) -> list[Pending]:
+    """The turns that `Turns.signal` is for, in order of arrival."""
+    turns = sorted(pending, key=lambda turn: turn.order)
+    named = [turn for turn in turns if turn.turn_id == turn_id]
+    if not turn_id:
+        waiting = [turn for turn in turns if turn.token == parked_token(name)]
+        return waiting[:1] or [turn for turn in turns if turn.turn_id == head.running]
+    if not ahead or not named:
+        return [] if ahead else named
+    return [
+        turn
+        for turn in turns
+        if turn.turn_id != turn_id
+        and (turn.turn_id == head.running or (now < turn.place_ms and turn.order < named[0].order))
+    ]
+
+
+def wake(mine: Pending, now: int) -> None:
+    """A parked turn that is signalled becomes due (changes ``mine``)."""
+    if len(mine.token) == PARKED:
+        mine.token, mine.due_ms = b"", now
 
 
 def hold(head: Head, until: int) -> None:

@@ -28,7 +28,19 @@ from __future__ import annotations
 
 import sys
 
-_PARTS = ("sessions", "commits", "lives", "turns", "journal", "outcomes", "listings", "ids", "signals")
+_PARTS = (
+    "sessions",
+    "commits",
+    "lives",
+    "turns",
+    "journal",
+    "outcomes",
+    "listings",
+    "ids",
+    "signals",
+    "parking",
+    "streams",
+)
 
 if pytest := sys.modules.get("pytest"):  # a failed assertion then shows its values, as in a test file
     for _part in _PARTS:
@@ -40,8 +52,10 @@ from holdfast.testing.contract_journal import JournalContract  # noqa: E402
 from holdfast.testing.contract_listings import ListingContract  # noqa: E402
 from holdfast.testing.contract_lives import LifeContract  # noqa: E402
 from holdfast.testing.contract_outcomes import OutcomeContract  # noqa: E402
+from holdfast.testing.contract_parking import ParkingContract  # noqa: E402
 from holdfast.testing.contract_sessions import SessionContract  # noqa: E402
 from holdfast.testing.contract_signals import SignalContract  # noqa: E402
+from holdfast.testing.contract_streams import StreamContract  # noqa: E402
 from holdfast.testing.contract_turns import TurnContract  # noqa: E402
 
 
@@ -55,5 +69,7 @@ class BackendContract(
     ListingContract,
     IdContract,
     SignalContract,
+    ParkingContract,
+    StreamContract,
 ):
     """Every rule of `holdfast.backends.contract`, as tests named after the behaviour."""
