@@ -130,7 +130,7 @@ class Turns(Protocol):
 
         * the turn ``turn_id``, whether it runs, waits or is parked; with ``ahead`` instead all that stand before it: the running
           one, and those with a live place before its own;
-        * where no turn is named: the one that has been parked for ``name`` the longest, else the running one.
+        * where no turn is named: of those parked for ``name`` the one that arrived first, else the running one.
 
         A step of this name that is there already stays as it is. A parked turn that it reaches becomes due at once.
         Returns the turns whose journal has the step now, in order of arrival; () where there is none. Gives a hint.
@@ -179,8 +179,9 @@ class Streams(Protocol):
     ) -> Fenced | None:
         """Adds a chunk behind those of this attempt; the first one of an attempt drops those of others.
 
-        They are gone ``keep_ms`` after the last chunk, and with the session. `Fenced` for any but the running turn's holder.
-        Changes neither version, lease nor expiry. Gives a hint where somebody waits for the turn.
+        They are gone ``keep_ms`` after the last chunk, and with the session; what follows then is the first again. `Fenced` for
+        any but the running turn's holder. Changes neither version, lease nor expiry. Gives a hint where somebody waits for the
+        turn.
         """
         ...
 

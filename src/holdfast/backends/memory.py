@@ -305,7 +305,7 @@ class MemoryBackend:
         life, now = self._living(key)
         if life is None or turn_id not in life.pending or not rules.holds(life.head, turn_id, fence):
             return Fenced()
-        if life.events is None or life.events.fence != fence:
+        if life.events is None or life.events.fence != fence or now >= life.events.until_ms:
             life.events = _Events(turn_id, fence, 0, [])
         life.events.until_ms = now + keep_ms
         life.events.chunks.append(chunk)

@@ -85,6 +85,7 @@ class ParkingContract(ContractBase):
         await finish(backend, "t1", first)
         second = await granted(backend, "t2")
         assert second.steps == [("stop", b"")]
+        assert await backend.renew(KEY, "t2", fence=second.fence, lease_ms=LONG_MS) is None  # told with the grant
         await finish(backend, "t2", second)
         assert (await granted(backend, "t3")).steps == []
 
@@ -157,7 +158,7 @@ class ParkingContract(ContractBase):
             assert await watch.wait(5.0) is not None
         await granted(backend, "t2")
 
-    async def test_a_signal_wakes_the_turn_that_is_parked_for_it_the_longest(self, backend: Backend) -> None:
+    async def test_a_signal_wakes_the_first_turn_that_is_parked_for_it(self, backend: Backend) -> None:
         for turn_id, name in (("t1", "other"), ("t2", "ok"), ("t3", "ok")):
             await self._parked(backend, turn_id, name)
         await granted(backend, "t4")

@@ -69,6 +69,40 @@ class StreamContract(ContractBase):
         await self.pass_ms(self.short_ms)
         assert await backend.read_events(KEY, "t1", fence=grant.fence, start=1) == EventChunks()
 
+    async def test_what_follows_events_that_are_gone_is_the_first_again(self, backend: Backend) -> None:
+        grant = await granted(backend, "t1")
+        await self._say(backend, grant, b"a", keep_ms=self.short_ms)
+        await self.pass_ms(self.short_ms)
+        await self._say(backend, grant, b"b")
+        assert await backend.read_events(KEY, "t1") == EventChunks(grant.fence, 0, [b"b"])
+
+    async def test_each_chunk_keeps_those_before_it(self, backend: Backend) -> None:
+        clock = self.need_clock()
+        grant = await granted(backend, "t1")
+        for chunk in (b"a", b"b", b"c"):
+            await self._say(backend, grant, chunk, keep_ms=1_000)
+            clock.advance_ms(999)
+        assert (await backend.read_events(KEY, "t1")).chunks == [b"a", b"b", b"c"]
+        clock.advance_ms(1)
+        assert await backend.read_events(KEY, "t1") == EventChunks()
+
+    async def test_another_client_reads_them(self, backend: Backend) -> None:
+        second = await self.second(backend)
+        try:
+            grant = await granted(backend, "t1")
+            got(await begin(second, "t1"), Running)
+            async with second.watch(KEY) as watch:
+                await self._say(backend, grant, b"a", b"b")
+                assert await watch.wait(5.0) == b"events"
+            assert await second.read_events(KEY, "t1", fence=grant.fence, start=1) == EventChunks(
+                grant.fence, 1, [b"b"]
+            )
+            await finish(backend, "t1", grant)
+            assert (await second.read_events(KEY, "t1")).chunks == [b"a", b"b"]
+        finally:
+            if second is not backend:
+                await second.close()
+
     async def test_the_next_turns_events_take_their_place(self, backend: Backend) -> None:
         first = await granted(backend, "t1")
         await self._say(backend, first, b"a")
