@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
+import msgspec
 import pytest
 
-from holdfast.backends.records import Birth, OutcomeLimits, Record, Replay, SessionKey
+from holdfast.backends.records import Birth, EventChunks, Granted, OutcomeLimits, Record, Replay, SessionKey, Signalled
 from holdfast.backends.sqlite import SqliteBackend, open_sqlite
 from holdfast.backends.sqlite.mapping import mapped, mapped_commit, mapped_open
 from holdfast.errors import (
@@ -159,6 +160,36 @@ async def test_a_file_of_a_newer_release_is_refused(path: str) -> None:
     change(path, "PRAGMA user_version = 99")
     with pytest.raises(FutureFormat, match="99"):
         await open_sqlite(path)
+
+
+async def test_a_file_of_the_release_before_signals_and_events_is_used_as_it_is(path: str) -> None:
+    backend = await open_sqlite(path)
+    grant = await granted(backend, "t1")
+    await put(backend, {"a": b"1"})
+    await backend.close()
+    age(path)
+    backend = await open_sqlite(path)
+    assert values(await record_of(backend)) == {"a": b"1"}
+    assert await backend.renew(KEY, "t1", fence=grant.fence, lease_ms=LONG_MS) is None
+    assert await backend.signal(KEY, "ok", b"yes") == ("t1",)
+    assert got(await backend.renew(KEY, "t1", fence=grant.fence, lease_ms=LONG_MS), Signalled).steps == [("ok", b"yes")]
+    await backend.append_events(KEY, "t1", fence=grant.fence, chunk=b"x", keep_ms=LONG_MS)
+    assert (await backend.read_events(KEY, "t1")).chunks == [b"x"]
+    await backend.close()
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA user_version").fetchone() == (1,)  # so that a node of that release opens it still
+    db.close()
+
+
+def age(path: str) -> None:
+    """Takes away what that release did not know: the tables of events, and the last value of each head."""
+    db = sqlite3.connect(path)
+    heads = db.execute("SELECT sid, head FROM session").fetchall()
+    db.close()
+    change(path, "DROP TABLE stream", "DROP TABLE event")
+    for sid, head in heads:
+        older = msgspec.msgpack.encode(msgspec.msgpack.decode(head)[:-1])
+        change(path, f"UPDATE session SET head = x'{older.hex()}' WHERE sid = {sid}")
 
 
 async def test_another_programs_database_is_refused(path: str) -> None:
@@ -335,6 +366,48 @@ async def test_expired_sessions_leave_the_file(path: str) -> None:
     await backend.close()
 
 
+async def test_events_leave_the_file_after_their_time(path: str) -> None:
+    clock = FakeClock()
+    backend = await open_sqlite(path, clock=clock)
+
+    async def say(id_: str, grant: Granted, keep_ms: int) -> None:
+        key = SessionKey("acme", id_)
+        assert await backend.append_events(key, "t1", fence=grant.fence, chunk=b"x", keep_ms=keep_ms) is None
+
+    async def write_for(seconds: int) -> None:
+        """The sweep rides in other writes, some two seconds apart."""
+        for _ in range(seconds // 2):
+            clock.advance(2)
+            await put(backend, {"a": b"1"}, SessionKey("acme", "busy"))
+
+    grants = {f"s-{n}": await granted(backend, "t1", SessionKey("acme", f"s-{n}")) for n in range(20)}
+    for id_, grant in grants.items():
+        await say(id_, grant, 10_000)
+    await say("s-0", grants["s-0"], 10_000)
+    await write_for(8)
+    await say("s-1", grants["s-1"], 20_000)
+    await write_for(8)
+    assert [count(path, table) for table in ("stream", "event")] == [1, 2]
+    assert (await backend.read_events(SessionKey("acme", "s-1"), "t1")).chunks == [b"x", b"x"]
+    await write_for(14)
+    assert [count(path, table) for table in ("stream", "event", "pending")] == [0, 0, 20]
+    await backend.close()
+
+
+async def test_events_of_a_life_that_the_release_before_ended_are_swept(path: str) -> None:
+    clock = FakeClock()
+    backend = await open_sqlite(path, clock=clock)
+    grant = await granted(backend, "t1")
+    await backend.append_events(KEY, "t1", fence=grant.fence, chunk=b"x", keep_ms=10_000)
+    change(path, "DELETE FROM session", "DELETE FROM pending")
+    again = await granted(backend, "t1")
+    assert await backend.read_events(KEY, "t1", fence=again.fence) == EventChunks()
+    clock.advance(10)
+    await put(backend, {"a": b"1"})
+    assert [count(path, table) for table in ("stream", "event")] == [0, 0]
+    await backend.close()
+
+
 async def test_a_shorter_ttl_is_swept_in_its_time(path: str) -> None:
     clock = FakeClock()
     backend = await open_sqlite(path, clock=clock)
@@ -350,10 +423,11 @@ async def test_a_deleted_session_leaves_nothing(path: str) -> None:
     backend = await open_sqlite(path)
     grant = await granted(backend, "t1", user="ann")
     await backend.record(KEY, "t1", fence=grant.fence, name="s", value=b"v", lease_ms=LONG_MS)
+    await backend.append_events(KEY, "t1", fence=grant.fence, chunk=b"x", keep_ms=LONG_MS)
     await put(backend, {"a": b"1"}, appends=[b"x"])
     await begin(backend, "t2")
     assert await backend.delete(KEY)
-    tables = ("session", "field", "log", "pending", "step", "outcome", "watcher", "hint", "rejected")
+    tables = ("session", "field", "log", "pending", "step", "outcome", "watcher", "hint", "rejected", "stream", "event")
     assert [count(path, table) for table in tables] == [0] * len(tables)
     await backend.close()
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.backends.records import Queued, Record, Replay, SessionKey
-from holdfast.backends.sqlite import open_sqlite
-from holdfast.testing.calls import KEY, begin, finish, got, granted, record_of, values
+from holdfast.backends.records import Fenced, Parked, Queued, Record, Replay, SessionKey, Signalled
+from holdfast.backends.sqlite import SqliteBackend, open_sqlite
+from holdfast.testing.calls import KEY, LONG_MS, begin, finish, got, granted, record_of, values
 
 _BUMPS = """
 import asyncio, sys
@@ -188,6 +188,71 @@ async def test_a_hint_crosses_to_another_opener_of_the_file(tmp_path: Path) -> N
     db.close()
 
 
+_FOLLOWS = """
+import asyncio, sys
+from holdfast.backends.sqlite import open_sqlite
+from holdfast.testing.calls import KEY
+async def main():
+    backend = await open_sqlite(sys.argv[1])
+    async with backend.watch(KEY) as watch:
+        print("watching", flush=True)
+        fence, seen, hints = 0, [], set()
+        while seen[-1:] != [b"."]:
+            hints.add(await watch.wait(0.5))
+            found = await backend.read_events(KEY, "t1", fence=fence, start=len(seen))
+            seen = seen[:found.start] + found.chunks
+            fence = found.fence
+            if seen == [b"0"]:
+                await backend.signal(KEY, "go", b"on", turn_id="t1")
+    print(b"".join(seen).decode(), b"events" in hints, flush=True)
+    await backend.close()
+asyncio.run(main())
+"""
+
+
+async def test_a_turn_is_followed_and_signalled_from_another_process(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.db")
+    backend = await open_sqlite(path)
+    grant = await granted(backend, "t1")
+    follower = await child(_FOLLOWS, path)
+    assert follower.stdout is not None
+    assert await follower.stdout.readline() == b"watching\n"
+    async with backend.watch(KEY) as watch:
+        await say(backend, grant.fence, b"0")
+        while await watch.wait(5) == b"events":
+            pass
+        told = got(await backend.renew(KEY, "t1", fence=grant.fence, lease_ms=LONG_MS), Signalled)
+        assert told.steps == [("go", b"on")]
+        await say(backend, grant.fence, *(b"%d" % n for n in range(1, 50)), b".")
+    out, _ = await follower.communicate()
+    assert out.decode() == "".join(map(str, range(50))) + ". True\n"
+    await backend.close()
+
+
+async def say(backend: SqliteBackend, fence: int, *chunks: bytes) -> None:
+    for chunk in chunks:
+        assert await backend.append_events(KEY, "t1", fence=fence, chunk=chunk, keep_ms=LONG_MS) is None
+
+
+async def test_a_parked_turn_is_woken_by_one_process_and_run_by_another(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.db")
+    one, two = await open_sqlite(path), await open_sqlite(path)
+    grant = await granted(one, "t1")
+    await one.park(KEY, "t1", fence=grant.fence, name="ok", for_ms=LONG_MS)
+    got(await begin(two, "t1", takeover=True), Parked)
+    async with one.watch(KEY) as watch:
+        assert await two.signal(KEY, "ok", b"yes") == ("t1",)
+        assert await watch.wait(5) == b"signal"
+    assert [turn.turn_id for turn in await one.overdue()] == ["t1"]
+    again = await granted(two, "t1", takeover=True)
+    assert (again.attempt, again.steps) == (1, [("ok", b"yes")])
+    await say(two, again.fence, b"x")
+    assert await one.append_events(KEY, "t1", fence=grant.fence, chunk=b"y", keep_ms=LONG_MS) == Fenced()
+    assert (await one.read_events(KEY, "t1")).chunks == [b"x"]
+    await one.close()
+    await two.close()
+
+
 async def test_where_nobody_watches_no_hint_is_written(tmp_path: Path) -> None:
     path = str(tmp_path / "x.db")
     one, two = await open_sqlite(path), await open_sqlite(path)
@@ -196,6 +261,9 @@ async def test_where_nobody_watches_no_hint_is_written(tmp_path: Path) -> None:
         assert await watch.wait(5) == b"here"
     await one.close()
     await two.publish(KEY, b"nobody")
+    grant = await granted(two, "t1")
+    await two.signal(KEY, "ok", b"yes")
+    await say(two, grant.fence, b"x")
     await two.close()
     db = sqlite3.connect(path)
     assert db.execute("SELECT count(*) FROM hint").fetchone() == (0,)

@@ -15,6 +15,7 @@ from holdfast.backends.records import (
     BeginRequest,
     CommitReply,
     Delta,
+    EventChunks,
     Fenced,
     Finding,
     Listing,
@@ -23,10 +24,11 @@ from holdfast.backends.records import (
     Record,
     ResolveReply,
     SessionKey,
+    Signalled,
     Unchanged,
     Version,
 )
-from holdfast.backends.sqlite import sessions, signals, turns
+from holdfast.backends.sqlite import sessions, signals, streams, turns
 from holdfast.backends.sqlite.connecting import Synchronous
 from holdfast.backends.sqlite.figures import measures_of
 from holdfast.backends.sqlite.hub import Hub, SqliteWatch
@@ -85,8 +87,16 @@ class SqliteBackend:
             lambda rows: turns.record(rows, key, turn_id, fence, name, value, lease_ms), reads=False
         )
 
-    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | None:
+    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | Signalled | None:
         return await self._writing.call(lambda rows: turns.renew(rows, key, turn_id, fence, lease_ms), reads=False)
+
+    async def signal(
+        self, key: SessionKey, name: str, value: bytes, *, turn_id: str = "", ahead: bool = False
+    ) -> tuple[str, ...]:
+        return await self._writing.call(lambda rows: turns.signal(rows, key, name, value, turn_id, ahead), reads=False)
+
+    async def park(self, key: SessionKey, turn_id: str, *, fence: int, name: str, for_ms: int) -> Fenced | bytes | None:
+        return await self._writing.call(lambda rows: turns.park(rows, key, turn_id, fence, name, for_ms), reads=False)
 
     async def release(self, key: SessionKey, turn_id: str, *, token: bytes, withdraw: bool) -> None:
         await self._writing.call(lambda rows: turns.release(rows, key, turn_id, token, withdraw), reads=False)
@@ -96,6 +106,18 @@ class SqliteBackend:
 
     async def overdue(self, *, limit: int = 100) -> list[Overdue]:
         return await self._reading.call(lambda rows: turns.overdue(rows, limit), reads=True)
+
+    # --- streams ---
+
+    async def append_events(
+        self, key: SessionKey, turn_id: str, *, fence: int, chunk: bytes, keep_ms: int
+    ) -> Fenced | None:
+        return await self._writing.call(
+            lambda rows: streams.append(rows, key, turn_id, fence, chunk, keep_ms), reads=False
+        )
+
+    async def read_events(self, key: SessionKey, turn_id: str, *, fence: int = 0, start: int = 0) -> EventChunks:
+        return await self._reading.call(lambda rows: streams.read(rows, key, turn_id, fence, start), reads=True)
 
     # --- signals, end ---
 

@@ -148,6 +148,11 @@ class Rows:
         self.db.execute("DELETE FROM pending WHERE sid = ?", (sid,))
         self.db.execute("DELETE FROM step WHERE sid = ?", (sid,))
         self.db.execute("DELETE FROM outcome WHERE place >= ? AND place < ?", span)
+        self.forget_events(sid)
+
+    def forget_events(self, sid: int) -> None:
+        self.db.execute("DELETE FROM stream WHERE sid = ?", (sid,))
+        self.db.execute("DELETE FROM event WHERE place >= ? AND place < ?", (sid * SPAN, (sid + 1) * SPAN))
 
     @staticmethod
     def next_fence(life: Life) -> int:
@@ -272,10 +277,23 @@ class Rows:
         )
         return [(text(name), value) for name, value in rows]
 
+    def step(self, sid: int, turn_id: str, name: str) -> bytes | None:
+        row = self.db.execute(
+            "SELECT value FROM step WHERE sid = ? AND turn_id = ? AND name = ?", (sid, raw(turn_id), raw(name))
+        ).fetchone()
+        return None if row is None else row[0]
+
     def put_step(self, sid: int, turn_id: str, name: str, value: bytes) -> None:
         self.db.execute(
             "INSERT INTO step (sid, turn_id, name, value) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (sid, turn_id, name) DO UPDATE SET value = excluded.value",
+            (sid, raw(turn_id), raw(name), value),
+        )
+
+    def put_first_step(self, sid: int, turn_id: str, name: str, value: bytes) -> None:
+        """A step of this name that is there already stays."""
+        self.db.execute(
+            "INSERT INTO step (sid, turn_id, name, value) VALUES (?, ?, ?, ?) ON CONFLICT (sid, turn_id, name) DO NOTHING",
             (sid, raw(turn_id), raw(name), value),
         )
 

@@ -64,6 +64,19 @@ CREATE TABLE watcher (
 CREATE TABLE hint (n INTEGER PRIMARY KEY, node BLOB NOT NULL, tenant BLOB NOT NULL, id BLOB NOT NULL, hint BLOB NOT NULL);
 """
 
+# Made where they are missing, and the version stays: a node of a release before these tables still opens the file. It leaves
+# rows in them where it ends a life; no other life gets that sid, and the sweep clears them away.
+# `stream` says whose events a session keeps, `event` keeps them as `log` keeps entries. `stream.sweep` is to `until` what
+# `session.sweep` is to the end of a life.
+ADDED: Final = """
+CREATE TABLE IF NOT EXISTS stream (
+    sid INTEGER PRIMARY KEY, turn_id BLOB NOT NULL, fence INTEGER NOT NULL, total INTEGER NOT NULL, until INTEGER NOT NULL,
+    sweep INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS stream_sweep ON stream (sweep);
+CREATE TABLE IF NOT EXISTS event (place INTEGER PRIMARY KEY, chunk BLOB NOT NULL);
+"""
+
 
 def prepare(db: sqlite3.Connection, path: str) -> None:
     """Creates or checks the tables, inside the opener's write transaction.
@@ -77,12 +90,16 @@ def prepare(db: sqlite3.Connection, path: str) -> None:
         raise FutureFormat(
             f"{path} has schema version {version}, this release knows {VERSION}: upgrade holdfast, or use another file"
         )
-    if version == VERSION:
-        return
-    if db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-        raise ConfigError(f"{path} is the database of another program: give holdfast a file of its own")
-    for statement in TABLES.split(";"):
+    if version < VERSION:
+        if db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            raise ConfigError(f"{path} is the database of another program: give holdfast a file of its own")
+        _create(db, TABLES)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {VERSION}")
+    _create(db, ADDED)
+
+
+def _create(db: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";"):
         if statement.strip():
             db.execute(statement)
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {VERSION}")

@@ -1,4 +1,4 @@
-"""What the writer does beside its calls: removes a few sessions that are over, and notes how late it is."""
+"""What the writer does beside its calls: removes a few sessions and events that are over, and notes how late it is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Final
 
 from holdfast.backends import rules
 from holdfast.backends.records import SessionKey
-from holdfast.backends.sqlite import signals
+from holdfast.backends.sqlite import signals, streams
 from holdfast.backends.sqlite.anchored_clock import note_time
 from holdfast.backends.sqlite.rows import Rows, head_of
 from holdfast.backends.sqlite.text import text
 from holdfast.errors import CorruptRecord
 
 A_FEW: Final = 8
-"""Sessions looked at in one transaction."""
+"""Sessions, and streams of events, looked at in one transaction."""
 
 PAUSE_MS: Final = 1_000
 """From one look to the next, once everything that was due is swept."""
@@ -39,7 +39,7 @@ class Sweep:
         if now >= self._look_ms:
             # Set first: where the sweep itself fails, the calls that run again are spared it.
             self._look_ms = now + PAUSE_MS
-            if sweep(rows, now) == A_FEW:
+            if A_FEW in (sweep(rows, now), streams.sweep(rows, now, A_FEW)):
                 self._look_ms = now
         if now >= self._note_ms:
             self._note_ms = now + NOTE_MS

@@ -15,12 +15,14 @@ from holdfast.backends.records import (
     Granted,
     Mismatch,
     Overdue,
+    Parked,
     Queued,
     Rejected,
     Replay,
     ResolveReply,
     Running,
     SessionKey,
+    Signalled,
     Unresolvable,
     WrongUserFound,
 )
@@ -56,13 +58,15 @@ def begin(rows: Rows, key: SessionKey, request: BeginRequest) -> BeginReply:
 
 def _waits(
     rows: Rows, life: Life, mine: Pending | None, pending: dict[str, Pending], request: BeginRequest, now: int
-) -> Running | Granted | Queued | Busy | None:
+) -> Running | Granted | Parked | Queued | Busy | None:
     """Why the turn cannot have the session now (or has it already); None where it can."""
     head = life.head
     if mine is not None and rules.leased_to(head, mine.turn_id, now):
         if mine.token != request.token:
             return Running(rules.lease_left(head, now))
         return _granted(rows, life, mine, request, now)
+    if mine is not None and rules.is_parked(mine, now):
+        return Parked(mine.due_ms - now)
     order = mine.order if mine is not None else _next_order(pending)
     ahead = rules.ahead_of(order, pending.values(), now)
     leased = rules.leased_to_another(head, request.turn_id, now)
@@ -145,8 +149,11 @@ def record(
     return None
 
 
-def renew(rows: Rows, key: SessionKey, turn_id: str, fence: int, lease_ms: int) -> Fenced | None:
-    return Fenced() if _held(rows, key, turn_id, fence, lease_ms) is None else None
+def renew(rows: Rows, key: SessionKey, turn_id: str, fence: int, lease_ms: int) -> Fenced | Signalled | None:
+    life = _held(rows, key, turn_id, fence, lease_ms)
+    if life is None:
+        return Fenced()
+    return Signalled(rows.steps(life.sid, turn_id)) if life.head.signalled else None
 
 
 def _held(rows: Rows, key: SessionKey, turn_id: str, fence: int, lease_ms: int) -> Life | None:
@@ -161,6 +168,42 @@ def _held(rows: Rows, key: SessionKey, turn_id: str, fence: int, lease_ms: int) 
     rows.save_pending(life.sid, mine)
     rows.save(life)
     return life
+
+
+def signal(rows: Rows, key: SessionKey, name: str, value: bytes, turn_id: str, ahead: bool) -> tuple[str, ...]:
+    now = rows.now()
+    life = rows.living_here(key, now)
+    if life is None:
+        return ()
+    head = life.head
+    reached = rules.signalled(head, rows.pending(life.sid).values(), name, turn_id, ahead, now)
+    for mine in reached:
+        rows.put_first_step(life.sid, mine.turn_id, name, value)
+        rules.wake(mine, now)
+        rows.save_pending(life.sid, mine)
+        if mine.turn_id == head.running and not head.signalled:
+            head.signalled = True
+            rows.save(life)
+    if reached:
+        rows.hint(key, b"signal")
+    return tuple(mine.turn_id for mine in reached)
+
+
+def park(rows: Rows, key: SessionKey, turn_id: str, fence: int, name: str, for_ms: int) -> Fenced | bytes | None:
+    now = rows.now()
+    life = rows.living_here(key, now)
+    if life is None or not rules.holds(life.head, turn_id, fence):
+        return Fenced()
+    if (value := rows.step(life.sid, turn_id, name)) is not None:
+        return value
+    mine = rows.pending(life.sid).get(turn_id)
+    if mine is None:
+        return Fenced()
+    rules.park(life.head, mine, name, for_ms, now)
+    rows.save_pending(life.sid, mine)
+    rows.save(life)
+    rows.hint(key, b"release")
+    return None
 
 
 def release(rows: Rows, key: SessionKey, turn_id: str, token: bytes, withdraw: bool) -> None:
