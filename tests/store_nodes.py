@@ -97,13 +97,15 @@ class Interposed:
 
     ``before[name]`` and ``after[name]`` are awaited around the call ``name`` (an exception from ``after`` stands for a lost
     reply); ``pauses`` is how many turns of the event loop every call gives away, before and after, so that an
-    in-process backend can be cancelled where a networked one can. ``calls`` counts.
+    in-process backend can be cancelled where a networked one can. ``calls`` counts. ``dead``: no call reaches the backend or
+    comes back any more, as on a node that was killed.
     """
 
     CALLS: Final = frozenset(
         [
             *("load", "commit", "delete", "read_log", "scan", "by_user", "begin", "record"),
             *("renew", "release", "resolve", "overdue", "publish", "check"),
+            *("signal", "park", "append_events", "read_events"),
         ]
     )
 
@@ -114,6 +116,7 @@ class Interposed:
         self.before: dict[str, Hook] = {}
         self.after: dict[str, Hook] = {}
         self.calls: Counter[str] = Counter()
+        self.dead = False
         self._closes = closes
 
     def __getattr__(self, name: str) -> Any:
@@ -123,6 +126,8 @@ class Interposed:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             self.calls[name] += 1
+            if self.dead:
+                await asyncio.Event().wait()
             for _ in range(self.pauses):
                 await asyncio.sleep(0)
             if hook := self.before.get(name):

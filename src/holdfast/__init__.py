@@ -9,6 +9,7 @@ from holdfast.sessions.message import Citation, Message, ToolCall
 from holdfast.sessions.session import Session
 from holdfast.sessions.settings import StoreSettings
 from holdfast.turns.outcome import Outcome
+from holdfast.turns.retry import Retry
 from holdfast.turns.store import TurnStore as Store
 from holdfast.turns.turn import Turn
 from holdfast.wiring import open_store
@@ -18,6 +19,7 @@ __all__ = [
     "Citation",
     "Message",
     "Outcome",
+    "Retry",
     "Session",
     "Store",
     "StoreSettings",

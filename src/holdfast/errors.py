@@ -31,6 +31,8 @@ HoldfastError
 ├── TurnError
 │   ├── TurnFinished                entered a turn that is finished; carries the outcome
 │   ├── TurnFailed                  the turn's stored outcome is a failure
+│   ├── TurnParked                  it waits for a signal, held by no node
+│   ├── SignalTimeout               nothing was signalled in time
 │   ├── TurnMismatch                the same turn id with another input
 │   ├── TurnBusy                    another turn runs and the policy is `reject`
 │   ├── QueueTimeout                the turn's place in the queue was given up
@@ -217,6 +219,26 @@ class TurnFailed(TurnError):
     def __init__(self, message: str, outcome: Any) -> None:
         super().__init__(message)
         self.outcome = outcome
+
+
+class TurnParked(TurnError):
+    """The turn waits for something outside (`holdfast.Turn.wait_for`); no node holds it meanwhile.
+
+    Attributes:
+        turn_id: which turn.
+        waiting_for: the signal's name; "" where another node knows it.
+        left: seconds after which it goes on without.
+    """
+
+    def __init__(self, message: str, turn_id: str, waiting_for: str, left: float) -> None:
+        super().__init__(message)
+        self.turn_id = turn_id
+        self.waiting_for = waiting_for
+        self.left = left
+
+
+class SignalTimeout(TurnError, TimeoutError):
+    """What a turn waited for was not signalled in time."""
 
 
 class TurnMismatch(TurnError):

@@ -173,7 +173,7 @@ async def test_wrong_arguments_are_refused_before_anything_is_accepted(store: St
         with pytest.raises((ConfigError, InvalidId, ValueError)):
             await call()
     with pytest.raises(ConfigError):
-        store.turn("s", on_busy="interrupt")  # type: ignore[arg-type]
+        store.turn("s", on_busy="drop")  # type: ignore[arg-type]
     assert not await store.exists("s")
     assert (await store.run_turn("s", answer, input="free", on_busy="reject")).reply == "1: free"
 

@@ -10,6 +10,7 @@ import pytest
 
 from holdfast import Store, Turn
 from holdfast.errors import InvalidId, StepMisuse
+from holdfast.turns.retry import Retry
 from store_nodes import Nodes
 
 
@@ -177,3 +178,59 @@ async def test_the_journal_ends_with_the_turn(store: Store) -> None:
     await store.run_turn("s", handler, input="x", turn_id="a")
     await store.run_turn("s", handler, input="x", turn_id="b")
     assert calls == ["a", "b"]
+
+
+async def test_a_step_is_tried_again_with_one_key(store: Store) -> None:
+    keys: list[str] = []
+
+    async def shaky(idempotency_key: str) -> str:
+        keys.append(idempotency_key)
+        if len(keys) < 3:
+            raise ConnectionError("not yet")
+        return "there"
+
+    async def handler(turn: Turn) -> None:
+        retry = Retry(times=3, on=ConnectionError, first=0.01)
+        turn.reply(await turn.step("call", shaky, retry=retry))
+
+    assert (await store.run_turn("s", handler, input="x")).reply == "there"
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
+async def test_a_step_that_goes_on_failing_raises_what_the_last_try_did(store: Store) -> None:
+    tries: list[int] = []
+
+    def failing() -> None:
+        tries.append(len(tries))
+        raise ConnectionError(f"try {len(tries)}")
+
+    async def handler(turn: Turn) -> None:
+        with pytest.raises(ConnectionError, match="try 3"):
+            await turn.step("call", failing, retry=2)
+        with pytest.raises(ValueError, match="not worth it"):
+            await turn.step("other", other, retry=Retry(5, on=ConnectionError, first=0.01))
+
+    def other() -> None:
+        raise ValueError("not worth it")
+
+    await store.run_turn("s", handler, input="x")
+    assert len(tries) == 3
+
+
+async def test_each_try_of_a_step_has_its_own_time(store: Store) -> None:
+    tries: list[int] = []
+
+    async def slow(seconds: float) -> str:
+        tries.append(len(tries))
+        await asyncio.sleep(seconds if len(tries) == 1 else 0)
+        return "in time"
+
+    async def handler(turn: Turn) -> None:
+        with pytest.raises(TimeoutError):
+            await turn.step("too slow", slow, 30, timeout=0.05)
+        tries.clear()
+        turn.reply(await turn.step("again", slow, 30, timeout=0.05, retry=Retry(2, first=0.01)))
+
+    assert (await store.run_turn("s", handler, input="x")).reply == "in time"
+    assert len(tries) == 2

@@ -15,8 +15,8 @@ from holdfast.server.faults import log_fault
 from holdfast.server.metrics import Metrics
 from holdfast.server.problems import DRAINING, OVERLOADED, TURN_TIMEOUT, Refused, kind_of, problem_of
 from holdfast.server.running import BEGIN, RunningTurn
+from holdfast.turns.accepting import Policy
 from holdfast.turns.outcome import Outcome
-from holdfast.turns.run import Policy
 from holdfast.turns.store import TurnStore
 from holdfast.turns.turn import Handler, Turn
 

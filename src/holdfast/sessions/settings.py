@@ -34,6 +34,9 @@ class OptionsBesideTtl(TypedDict, total=False):
     cache_age: Duration
     outcomes: int
     outcome_age: Duration
+    event_group: Duration
+    event_keep: Duration
+    event_bytes: int
 
 
 class StoreOptions(OptionsBesideTtl, total=False):
@@ -59,6 +62,9 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         conflict_retries: how often a turn is run again because both sides changed the same key.
         max_keys: state keys of a session. codec: bounds of one value.
         cache_bytes, cache_age_ms: bounds of the near cache; 0 bytes is off.
+        event_group_ms: a running turn's events are written together, so long after the first of them.
+        event_keep_ms: and kept so long after the last one, for whoever follows the turn on another node.
+        event_bytes: of one turn; what comes after is not kept, and told by the outcome alone.
         outcomes, outcome_age_ms: finished turns remembered for each session, by number and age.
     """
 
@@ -77,6 +83,9 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     codec: CodecLimits = CodecLimits()
     cache_bytes: int = 64 * 1024 * 1024
     cache_age_ms: int = 300_000
+    event_group_ms: int = 50
+    event_keep_ms: int = 120_000
+    event_bytes: int = 1024 * 1024
     outcomes: int = 256
     outcome_age_ms: int = 24 * 3600 * 1000
 
@@ -86,7 +95,21 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         return max(3_000, 6 * self.poll_ms)
 
 
-_DURATIONS = frozenset({"ttl", "max_age", "lease", "wait", "timeout", "settle", "poll", "cache_age", "outcome_age"})
+_DURATIONS = frozenset(
+    {
+        "ttl",
+        "max_age",
+        "lease",
+        "wait",
+        "timeout",
+        "settle",
+        "poll",
+        "cache_age",
+        "outcome_age",
+        "event_group",
+        "event_keep",
+    }
+)
 _OPTIONAL = frozenset({"ttl", "max_age"})
 _CODEC = {
     "max_value_bytes": "value_bytes",

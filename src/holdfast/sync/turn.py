@@ -17,9 +17,9 @@ from holdfast.sessions.session import Messages, Session
 from holdfast.sessions.state import State
 from holdfast.sync.loop_thread import Caller, LoopThread
 from holdfast.turns import turn as async_turn
+from holdfast.turns.accepting import Policy
 from holdfast.turns.observing import Block
 from holdfast.turns.outcome import Outcome
-from holdfast.turns.run import Policy
 
 BlockingHandler = Callable[["Turn"], Any]
 """A plain function that runs one turn; what it returns is ignored."""

@@ -7,8 +7,9 @@ import hashlib
 import random
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
+from holdfast.backends.contract import Watch
 from holdfast.backends.records import (
     Absent,
     BeginReply,
@@ -16,6 +17,7 @@ from holdfast.backends.records import (
     Busy,
     Granted,
     Mismatch,
+    Parked,
     Queued,
     Record,
     Replay,
@@ -32,11 +34,19 @@ from holdfast.errors import (
     StoreUnavailable,
     TurnBusy,
     TurnMismatch,
+    TurnParked,
     WrongUser,
 )
 from holdfast.sessions.forks import contradicts
 from holdfast.sessions.message import Message, MessageCodec
+from holdfast.turns import marks
+from holdfast.turns.events import EventTail
 from holdfast.turns.observing import WaitEnd
+
+Policy = Literal["queue", "reject", "interrupt"]
+"""What a turn does that meets another of its session: waits, is refused, or has the other one cancelled and then runs."""
+
+_PARKED_POLL_S: Final = 5.0
 
 if TYPE_CHECKING:  # the store makes runs, a run works on its store
     from holdfast.turns.store import TurnStore
@@ -48,18 +58,43 @@ class Accepting:
     Args:
         wait_ms: how long to wait for the session, from now.
         withdraws: a turn that waited in vain is forgotten, because its caller does not know its id.
+        interrupts: turns that stand before this one are cancelled.
+        joins: waits for a parked turn too; else that is told at once.
+        tail: passes on what the turn tells while it runs elsewhere.
     """
 
-    __slots__ = ("_deadline", "_withdraws", "key", "request", "store", "wait_ms")
+    __slots__ = (
+        "_deadline",
+        "_followed",
+        "_withdraws",
+        "interrupts",
+        "joins",
+        "key",
+        "request",
+        "store",
+        "tail",
+        "wait_ms",
+    )
 
     def __init__(
-        self, store: TurnStore, key: SessionKey, request: BeginRequest, *, wait_ms: int, withdraws: bool
+        self,
+        store: TurnStore,
+        key: SessionKey,
+        request: BeginRequest,
+        *,
+        wait_ms: int,
+        withdraws: bool,
+        interrupts: bool = False,
     ) -> None:
         self.store = store
         self.key = key
         self.request = request
         self.wait_ms = wait_ms
         self._withdraws = withdraws
+        self.interrupts = interrupts
+        self.joins = False
+        self.tail: EventTail | None = None
+        self._followed = False
         self._deadline = time.monotonic() + wait_ms / 1000
 
     async def ask(self) -> BeginReply:
@@ -94,8 +129,12 @@ class Accepting:
                     await self.reload(seen)
             return reply
 
+    def must_wait(self, reply: BeginReply) -> bool:
+        """Whether to ask again until there is another answer."""
+        return isinstance(reply, Queued | Running) or (self.joins and isinstance(reply, Parked))
+
     async def wait(self) -> BeginReply:
-        """Any other answer than "queued" or "running". Raises `QueueTimeout`."""
+        """The first answer that ends the wait. Raises `QueueTimeout`, `TurnParked`."""
         observer, started = self.store.observer, time.monotonic()
         end: WaitEnd = "gave_up"
         try:
@@ -112,17 +151,46 @@ class Accepting:
         async with self.store.backend.watch(self.key) as watch:
             while True:
                 reply = await self.ask()
-                if not isinstance(reply, Queued | Running):
+                if not self.must_wait(reply):
                     return reply
                 left = self._deadline - time.monotonic()
                 if left <= 0:
                     raise self._gave_up(reply)
+                if isinstance(reply, Parked):
+                    await self._pause(watch, min(left, _PARKED_POLL_S, reply.left_ms / 1000 + 0.005), b"events")
+                    continue
+                assert isinstance(reply, Queued | Running)
+                await self._tell(reply)
                 # no lease means waiting for a place ahead to be taken or to run out: nothing to look for before the poll
                 lease_left = reply.lease_left_ms / 1000 + 0.005 if reply.lease_left_ms else poll
-                await watch.wait(min(left, poll * (0.75 + random.random() / 2), lease_left))
+                await self._pause(
+                    watch, min(left, poll * (0.75 + random.random() / 2), lease_left), b"events", b"signal"
+                )
 
-    def _gave_up(self, reply: Queued | Running) -> QueueTimeout:
+    async def _tell(self, reply: Queued | Running) -> None:
+        """Has those ahead cancelled, if this turn interrupts; has whoever runs this turn write its events, if they are wanted."""
+        backend, turn_id = self.store.backend, self.request.turn_id
+        with suppress(StoreError):
+            if self.interrupts and isinstance(reply, Queued):
+                await backend.signal(self.key, marks.CANCEL, b"", turn_id=turn_id, ahead=True)
+            if self.tail is not None and isinstance(reply, Running) and not self._followed:
+                self._followed = bool(await backend.signal(self.key, marks.FOLLOWED, b"", turn_id=turn_id))
+
+    async def _pause(self, watch: Watch, seconds: float, *passing: bytes) -> None:
+        """Until there is a reason to ask again, which ``passing`` hints are not; passes on what the turn tells meanwhile."""
+        ends = time.monotonic() + seconds
+        while True:
+            if self.tail is not None and self._followed:
+                await self.tail.read()
+            hint = await watch.wait(max(0.0, ends - time.monotonic()))
+            if hint not in passing or time.monotonic() >= ends:
+                return
+
+    def _gave_up(self, reply: BeginReply) -> Exception:
         name, waited = self.request.turn_id, self.wait_ms / 1000
+        if isinstance(reply, Parked):
+            return self.refused(reply)
+        assert isinstance(reply, Queued | Running)
         if isinstance(reply, Running):
             return QueueTimeout(
                 f"session {self.key.id!r}: turn {name!r} still runs elsewhere after {waited:g} s; ask again with the same id"
@@ -140,6 +208,13 @@ class Accepting:
                 return TurnBusy(f"{name} was not accepted, because another turn is running")
             case Mismatch():
                 return TurnMismatch(f"{name} was sent before with another input; give a new input a new turn id")
+            case Parked():
+                return TurnParked(
+                    f"{name} waits for a signal, for {reply.left_ms / 1000:g} s at the longest",
+                    self.request.turn_id,
+                    "",
+                    reply.left_ms / 1000,
+                )
             case WrongUserFound():
                 return WrongUser(f"session {self.key.id!r} belongs to another user")
             case Absent():

@@ -16,16 +16,17 @@ from holdfast.errors import (
     TurnError,
     TurnFailed,
     TurnFinished,
+    TurnParked,
 )
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.turn import Turn
 
 Ended = TypeVar("Ended", Outcome, Outcome | None)
 
-TurnEnd = Literal["completed", "replayed", "failed", "refused", "unknown", "given_back", "error"]
-"""How a call for a turn ended here. ``failed``: stored as a failure. ``refused``: the caller's matter (busy, waited too long,
-mismatch). ``unknown``: nobody can say whether it was committed. ``given_back``: this call was cancelled. ``error``: the store's
-or the handler's."""
+TurnEnd = Literal["completed", "cancelled", "replayed", "failed", "parked", "refused", "unknown", "given_back", "error"]
+"""How a call for a turn ended here. ``cancelled``: stored as that. ``failed``: stored as a failure. ``parked``: it waits for a
+signal. ``refused``: the caller's matter (busy, waited too long, mismatch). ``unknown``: nobody can say whether it was committed.
+``given_back``: this call was cancelled. ``error``: the store's or the handler's."""
 
 WaitEnd = Literal["granted", "replayed", "gave_up"]
 """What became of a turn that waited: its session, the outcome that it had elsewhere, or nothing."""
@@ -103,7 +104,7 @@ async def observed(work: Awaitable[Ended], observer: TurnObserver) -> Ended:
         observer.ended(end_of(error), perf_counter() - started)
         raise
     if outcome is not None:  # else another node has it
-        observer.ended("replayed" if outcome.replayed else "completed", perf_counter() - started)
+        observer.ended("replayed" if outcome.replayed else outcome.status, perf_counter() - started)
     return outcome
 
 
@@ -114,6 +115,8 @@ def end_of(error: BaseException) -> TurnEnd:
             return "replayed"
         case TurnFailed():
             return "failed"
+        case TurnParked():
+            return "parked"
         case OutcomeUnknown():
             return "unknown"
         case StepMisuse():

@@ -8,11 +8,12 @@ from typing import Final, Literal
 import msgspec
 
 from holdfast.backends.records import SessionKey, StoredOutcome, Version
+from holdfast.errors import FutureFormat
 from holdfast.sessions.codec import Codec, decoded
 from holdfast.sessions.message import Message, MessageCodec
 from holdfast.sessions.session import Messages
 
-Status = Literal["completed", "failed"]
+Status = Literal["completed", "failed", "cancelled"]
 
 
 class _Kept(msgspec.Struct, array_like=True, omit_defaults=True):
@@ -23,7 +24,7 @@ class _Kept(msgspec.Struct, array_like=True, omit_defaults=True):
     attempts: int = 1
 
 
-_STATUSES: Final[tuple[Status, Status]] = ("completed", "failed")
+_STATUSES: Final[tuple[Status, ...]] = ("completed", "failed", "cancelled")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Kept).decode
 
@@ -33,7 +34,8 @@ class Outcome:
 
     Attributes:
         session_id, turn_id: which one.
-        status: "completed", or "failed" after the last attempt (``error`` says why).
+        status: "completed"; "failed" after the last attempt (``error`` says why); "cancelled" by the user or by a newer
+            message, with what had been said until then.
         version: the session's version that its commit made.
         start: log position of its first message.
         attempts: how often its handler was started.
@@ -78,25 +80,27 @@ class Outcome:
         )
 
 
-def kept_bytes(codec: Codec, *, error: str = "", attempts: int = 1) -> bytes:
-    """The part of an outcome that a commit stores under the turn id; ``error`` makes it a failure. Nothing for the usual one."""
-    if not error and attempts == 1:
+def kept_bytes(codec: Codec, status: Status = "completed", *, error: str = "", attempts: int = 1) -> bytes:
+    """The part of an outcome that a commit stores under the turn id. Nothing for the usual one."""
+    if status == "completed" and attempts == 1:
         return b""
-    return codec.seal(_encode(_Kept(1 if error else 0, error, attempts)), "outcome")
+    return codec.seal(_encode(_Kept(_STATUSES.index(status), error, attempts)), "outcome")
 
 
 def from_stored(
     key: SessionKey, turn_id: str, stored: StoredOutcome, codec: Codec, messages: MessageCodec, *, replayed: bool
 ) -> Outcome:
-    """The outcome that a backend keeps under a turn id. Raises `CorruptRecord`."""
+    """The outcome that a backend keeps under a turn id. Raises `CorruptRecord`, `FutureFormat`."""
     kept: _Kept = decoded(_decode, codec.open(stored.outcome)) if stored.outcome else _Kept()
+    if not 0 <= kept.status < len(_STATUSES):
+        raise FutureFormat(f"session {key.id!r}: turn {turn_id!r} ended in a way that this release does not know")
     return Outcome(
         key.id,
         turn_id,
         stored.version,
         stored.start,
         Messages(messages, stored.entries),
-        status=_STATUSES[kept.status == 1],
+        status=_STATUSES[kept.status],
         error=kept.error,
         attempts=kept.attempts,
         replayed=replayed,

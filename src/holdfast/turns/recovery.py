@@ -7,11 +7,12 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from holdfast.backends.records import Overdue
-from holdfast.errors import ConfigError, StoreError, TurnFailed
+from holdfast.errors import ConfigError, StoreError, TurnFailed, TurnParked
 
 if TYPE_CHECKING:  # the store makes loops, a loop works on its store
     from holdfast.turns.store import TurnStore
@@ -84,6 +85,7 @@ class RecoveryLoop:
         self._sessions: set[object] = set()
         self._unknown: set[str] = set()
         self._stopping = False
+        self._soon = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self.taken = 0
 
@@ -96,11 +98,13 @@ class RecoveryLoop:
 
     def start(self) -> None:
         """Begins to look. Once."""
+        self._store.loops.add(self)
         self._looking = asyncio.get_running_loop().create_task(self._look_on(), name="holdfast-recovery")
 
     async def stop(self) -> None:
         """Takes no further turns, and waits for those that run: for ``drain`` seconds, then they are given back."""
         self._stopping = True
+        self._store.loops.discard(self)
         self._waiting.clear()
         if self._looking is not None:
             self._looking.cancel()
@@ -111,6 +115,10 @@ class RecoveryLoop:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+
+    def look_soon(self) -> None:
+        """Looks now instead of after the pause: a turn of this node's has just become due."""
+        self._soon.set()
 
     async def once(self) -> int:
         """One look, and all that it found run to its end. Returns how many turns were taken. Raises the store's errors."""
@@ -125,7 +133,9 @@ class RecoveryLoop:
     async def _look_on(self) -> None:
         pause = self._every
         while True:
-            await asyncio.sleep(pause * (0.75 + random.random() / 2))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._soon.wait(), pause * (0.75 + random.random() / 2))
+            self._soon.clear()
             try:
                 await self._look()
             except StoreError as error:
@@ -186,6 +196,8 @@ class RecoveryLoop:
         try:
             taken = await self._take(turn)
             self.taken += taken
+        except TurnParked:
+            self.taken += 1
         except TurnFailed:
             self.taken += 1
             _log.error("turn %r of handler %r has failed for good", turn.turn_id, turn.handler)

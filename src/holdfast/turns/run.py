@@ -5,65 +5,60 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import random
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from holdfast.backends.records import (
     BeginRequest,
     Birth,
     CommitReply,
-    Committed,
     Conflict,
-    Delta,
     Fenced,
-    Gone,
     Granted,
-    Queued,
     Record,
     Replay,
-    Running,
     Seen,
     SessionKey,
     Unchanged,
-    WrongUserFound,
 )
 from holdfast.errors import (
     OutcomeUnknown,
     QueueTimeout,
     SessionGone,
-    StoreClosed,
     StoreError,
     StoreUnavailable,
     TurnConflict,
     TurnFailed,
     TurnOvertaken,
-    WrongUser,
+    TurnParked,
 )
 from holdfast.sessions.message import Message
-from holdfast.sessions.near_cache import advanced
-from holdfast.turns.accepting import Accepting, fingerprint
-from holdfast.turns.leases import Held
-from holdfast.turns.outcome import Outcome, from_stored, kept_bytes
-from holdfast.turns.turn import Emit, Handler, Turn
+from holdfast.turns import marks
+from holdfast.turns.accepting import Accepting, Policy, fingerprint
+from holdfast.turns.committing import Committing
+from holdfast.turns.ending import end_cancelled, end_failed
+from holdfast.turns.events import Emit, EventTail, said_before
+from holdfast.turns.leases import Held, Steps
+from holdfast.turns.outcome import Outcome
+from holdfast.turns.telling import Telling
+from holdfast.turns.turn import Handler, Parking, Turn
 
 if TYPE_CHECKING:  # the store makes runs, a run works on its store: one concept in two files
     from holdfast.turns.store import TurnStore
-
-Policy = Literal["queue", "reject"]
 
 
 class TurnRun:
     """The runner's side of one turn id. `attempt` may be called again after it returned None."""
 
     __slots__ = (
-        "_emit",
+        "_cancelled",
         "_fenced",
-        "_spare_id",
-        "_strict",
+        "_granted_at",
+        "_telling",
         "_withdraws",
         "accepting",
+        "committing",
         "key",
         "message",
         "request",
@@ -85,20 +80,21 @@ class TurnRun:
         strict: bool,
         withdraws: bool,
         emit: Emit | None = None,
+        stream: bool = False,
     ) -> None:
         self.store = store
-        self._emit = emit
+        self._telling = Telling(store, key, turn_id, emit, stream=stream)
+        self._cancelled = False
         self._fenced = False
+        self._granted_at = 0.0
         self.key = key
         self.message = message
-        self._strict = strict
         self._withdraws = withdraws
         settings = store.settings
         entry = (
             b"" if message is None else store.message_codec.encode(message, turn_id)
         )  # refuses what cannot be stored
         random_bytes = os.urandom(24)  # one system call for the token and the first commit's id
-        self._spare_id = random_bytes[8:]
         self.request = BeginRequest(
             turn_id=turn_id,
             token=random_bytes[:8],
@@ -107,10 +103,15 @@ class TurnRun:
             handler=handler,
             birth=birth,
             lease_ms=settings.lease_ms,
-            place_ms=settings.place_ms if policy == "queue" else 0,
+            place_ms=0 if policy == "reject" else settings.place_ms,
             tail=tail,
         )
-        self.accepting = Accepting(store, key, self.request, wait_ms=wait_ms, withdraws=withdraws)
+        self.committing = Committing(store, key, self.request, strict=strict, first_id=random_bytes[8:])
+        self.accepting = Accepting(
+            store, key, self.request, wait_ms=wait_ms, withdraws=withdraws, interrupts=policy == "interrupt"
+        )
+        if stream and emit is not None:
+            self.accepting.tail = EventTail(store, key, turn_id, emit)
 
     @property
     def named(self) -> str:
@@ -122,12 +123,12 @@ class TurnRun:
     async def begin(self) -> Granted | Outcome:
         """The right to run, or the outcome where the turn is finished (here, before, or elsewhere while this waited).
 
-        Raises `TurnBusy`, `QueueTimeout`, `TurnMismatch`, `WrongUser`, and the store's errors.
+        Raises `TurnBusy`, `TurnParked`, `QueueTimeout`, `TurnMismatch`, `WrongUser`, and the store's errors.
         """
         waiting = False
         try:
             reply = await self.accepting.ask()
-            if waiting := isinstance(reply, Queued | Running):
+            if waiting := self.accepting.must_wait(reply):
                 reply = await self.accepting.wait()
         except BaseException as error:
             # a lease or a place is given back; a run elsewhere does not know this token
@@ -139,7 +140,9 @@ class TurnRun:
         if isinstance(reply, Granted):
             return reply
         if isinstance(reply, Replay):
-            return self.outcome(Seen(reply.stored), replayed=True)
+            if self.accepting.tail is not None:
+                await self.accepting.tail.read()  # the last ones, or all, while they are kept
+            return self.committing.outcome(Seen(reply.stored), replayed=True)
         raise self.accepting.refused(reply)
 
     async def claim(self) -> Granted | None:
@@ -157,55 +160,79 @@ class TurnRun:
     async def attempt(self, granted: Granted, handler: Handler) -> Outcome | None:
         """Runs the handler and commits. None where another holder was faster: begin again to learn what became of it.
 
-        Raises what the handler raises, `TurnConflict`, `TurnFailed`, `SessionGone`, and the store's errors.
+        Raises what the handler raises, `TurnParked`, `TurnConflict`, `TurnFailed`, `SessionGone`, and the store's errors.
         """
+        if not self.request.fingerprint:
+            self._adopt(granted)
+        if any(name == marks.CANCEL for name, _ in granted.steps):
+            return await end_cancelled(self, granted, await said_before(self.store, self.key, self.request.turn_id))
         if granted.attempt > self.store.settings.max_attempts:
-            return await self._fail(
-                granted, f"given up after {granted.attempt - 1} attempts that ended without a reply"
-            )
+            error = f"given up after {granted.attempt - 1} attempts that ended without a reply"
+            return await end_failed(self, granted, error)
         observer = self.store.observer
         if observer is not None and (granted.attempt > 1 or not self.request.fingerprint):
             observer.taken_over()
         held = self.hold(granted)
-        self._fenced = False
+        self._fenced = self._cancelled = False
+        self._telling.begin(granted.fence, followed=any(name == marks.FOLLOWED for name, _ in granted.steps))
         try:
             reply, turn = await self._until_committed(granted, handler, held)
+        except Parking as parking:
+            raise self._parked(parking) from None
         except asyncio.CancelledError:
-            if await uncancelled(held):
-                self._overtaken()
-                return None
-            self.store.background(self.release())
-            raise
+            if not await uncancelled(held.lost + self._cancelled):
+                self.store.background(self.release())
+                raise
+            return None if held.lost else await self._end_cancelled(granted, held)
         except Exception as error:
-            if await uncancelled(held) or (self._fenced and isinstance(error, TurnOvertaken)):
-                self._overtaken()
+            ours = await uncancelled(held.lost + self._cancelled)
+            if held.lost or (self._fenced and isinstance(error, TurnOvertaken)):
                 return None
+            if ours:
+                return await self._end_cancelled(granted, held)
             self.store.leases.drop(held)
             await asyncio.shield(self.store.background(self._failed_attempt(granted, error)))
             raise
         finally:
             self.store.leases.drop(held)
+            self._telling.drop()
+            if held.lost or self._fenced:
+                self._overtaken()
         if isinstance(reply, Fenced):
             self._overtaken()
             return None
-        return self.outcome(reply, granted=granted, turn=turn)
+        return self.committing.outcome(reply, granted=granted, turn=turn)
+
+    async def _end_cancelled(self, granted: Granted, held: Held) -> Outcome | None:
+        """With what this attempt had said."""
+        held.committing = True
+        outcome = await end_cancelled(self, granted, self._telling.said())
+        if outcome is None:
+            self._overtaken()
+        return outcome
+
+    def _parked(self, parking: Parking) -> TurnParked:
+        left = parking.left_ms / 1000
+        return TurnParked(
+            f"{self.named} waits for {parking.name!r}, for {left:g} s at the longest",
+            self.request.turn_id,
+            parking.name,
+            left,
+        )
 
     async def _until_committed(self, granted: Granted, handler: Handler, held: Held) -> tuple[CommitReply, Turn]:
         """Runs the handler, again where its commit met another writer of the same keys."""
-        if not self.request.fingerprint:
-            self._adopt(granted)
         retries = self.store.settings.conflict_retries
         record = granted.record
         steps = dict(granted.steps)
         names: tuple[str, ...] = ()
         for tries in range(retries + 1):
-            turn = self.turn(granted, record, steps)
-            result = handler(turn)
-            if inspect.isawaitable(result):
-                await result
+            turn = self.turn(granted, record, steps, held)
+            await self._handled(handler, turn)
             held.committing = True
+            await self._telling.finish()
             # what was loaded after the grant may be lost in a failover that the grant outlives; what came with it cannot
-            reply = await self.commit(granted, turn, rooted=tries > 0)
+            reply = await self.committing.commit(granted, turn, rooted=tries > 0)
             if not isinstance(reply, Conflict):
                 return reply, turn
             held.committing = False
@@ -219,6 +246,23 @@ class TurnRun:
             names,
         )
 
+    async def _handled(self, handler: Handler, turn: Turn) -> None:
+        """Runs the handler to its end. Raises `Parking` where it was parked, whatever became of that in the handler."""
+        try:
+            self._telling.start(turn.attempt)
+            result = handler(turn)
+            if inspect.isawaitable(result):
+                await result
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            if turn.parking is None:
+                raise
+        if turn.parking is not None:
+            raise turn.parking from None
+        if self._cancelled:
+            raise asyncio.CancelledError  # the handler has swallowed it
+
     def _adopt(self, granted: Granted) -> None:
         """A takeover runs on the input that was accepted."""
         self.request.entry = granted.entry
@@ -229,13 +273,26 @@ class TurnRun:
         self.store.cache.doubt(self.key)
         self.request.fingerprint = b""
 
-    def hold(self, granted: Granted) -> Held:
-        """Has the lease renewed from now on, and this task cancelled when it is lost."""
+    def hold(self, granted: Granted, *, interruptible: bool = True) -> Held:
+        """Has the lease renewed from now on, and this task cancelled when it is lost, or the turn cancelled."""
         task = asyncio.current_task()
         assert task is not None
-        return self.store.leases.hold(self.key, self.request.turn_id, granted.fence, task.cancel, self.release)
+        self._granted_at = time.monotonic()
 
-    def turn(self, granted: Granted, record: Record | Unchanged | None, steps: dict[str, bytes]) -> Turn:
+        def heard(steps: Steps) -> None:
+            for name, _ in steps:
+                if name == marks.FOLLOWED:
+                    self._telling.follow()
+                elif name == marks.CANCEL and interruptible and not self._cancelled:
+                    self._cancelled = True
+                    task.cancel()
+
+        return self.store.leases.hold(self.key, self.request.turn_id, granted.fence, task.cancel, heard, self.release)
+
+    def turn(
+        self, granted: Granted, record: Record | Unchanged | None, steps: dict[str, bytes], held: Held | None = None
+    ) -> Turn:
+        """The turn for its handler. Without ``held`` it cannot be parked."""
         store = self.store
         session = store.session(self.key, record if isinstance(record, Record) else None, self.request.tail)
         session.incarnation = granted.incarnation
@@ -245,6 +302,13 @@ class TurnRun:
         async def journal(name: str, value: bytes) -> None:
             await self._record(granted.fence, name, value)
             steps[name] = value
+
+        async def park(name: str, for_ms: int) -> bytes | None:
+            assert held is not None
+            value = await self._park(granted.fence, held, name, for_ms)
+            if value is not None:
+                steps[name] = value
+            return value
 
         turn = Turn(
             self.key,
@@ -256,7 +320,9 @@ class TurnRun:
             message_codec=store.message_codec,
             journal=steps,
             record=journal,
-            emit=self._emit,
+            emit=self._telling.tell,
+            park=None if held is None else park,
+            now_ms=lambda: granted.now_ms + int((time.monotonic() - self._granted_at) * 1000),
         )
         if store.observer is not None:
             turn.on_replayed_step = store.observer.step_replayed
@@ -285,82 +351,27 @@ class TurnRun:
                 )
             return
 
-    # --- commit ---
-
-    async def commit(self, granted: Granted, turn: Turn, *, rooted: bool = False) -> CommitReply:
-        """One commit, settled if its reply is lost; `SessionGone` and `WrongUser` are raised. ``rooted`` as in `Delta`."""
-        commit_id, self._spare_id = self._spare_id or os.urandom(16), b""
-        delta = Delta(
-            commit_id,
-            self.request.turn_id,
-            granted.fence,
-            granted.incarnation,
-            turn.session.version,
-            self._strict,
-            turn.state.changes(),
-            turn.entries,
-            kept_bytes(self.store.codec, attempts=granted.attempt),
-            rooted=rooted and not self._strict,
-        )
-        reply = await self._send(delta)
-        base = self.store.cache.get(self.key, 0)
-        if (
-            isinstance(reply, Committed)
-            and base is not None
-            and base.version == delta.base
-            and (known := advanced(base, delta, self._entries(granted, turn.entries), reply, self.request.tail))
-        ):
-            self.store.cache.put(self.key, known)
-        else:
-            self.store.cache.doubt(self.key)
-        return reply
-
-    async def _send(self, delta: Delta) -> CommitReply:
-        started = time.monotonic()
-        while True:
+    async def _park(self, fence: int, held: Held, name: str, for_ms: int) -> bytes | None:
+        """Lets go of the turn until ``name`` is signalled; the signal where it has come already."""
+        await self._telling.finish()
+        held.committing = True  # the lease ends here, which is no loss
+        for again in (False, True):
             try:
-                reply = await self.store.backend.commit(self.key, delta)
+                reply = await self.store.backend.park(
+                    self.key, self.request.turn_id, fence=fence, name=name, for_ms=for_ms
+                )
             except OutcomeUnknown:
-                self.store.cache.doubt(self.key)
-                reply = await self.store.settle(self.key, delta.turn_id, started, delta.fence)
-            except StoreClosed:
-                raise
-            except (
-                StoreUnavailable
-            ):  # nothing was applied: an answer that was already made is worth waiting for the store
-                if time.monotonic() - started > self.store.settings.settle_ms / 1000:
+                if again:
                     raise
-                await asyncio.sleep(0.05 + random.random() * 0.1)
                 continue
             break
-        match reply:
-            case Gone():
-                self.store.cache.drop(self.key)
-                raise SessionGone(
-                    f"session {self.key.id!r} was deleted or expired while turn {delta.turn_id!r} ran; nothing was written"
-                )
-            case WrongUserFound():
-                raise WrongUser(f"session {self.key.id!r} belongs to another user")
-        return reply
+        if isinstance(reply, Fenced) and not again:  # else it was parked the first time, as far as anybody knows
+            self._fenced = True
+            raise TurnOvertaken(f"{self.named} was overtaken by another holder; nothing of this attempt is written")
+        held.committing = isinstance(reply, Fenced) or reply is None
+        return None if isinstance(reply, Fenced) else reply
 
-    async def _fail(self, granted: Granted, error: str) -> Outcome | None:
-        """Ends the turn for good, as a failure that keeps its input; the user's message comes after it."""
-        if not self.request.fingerprint:
-            self._adopt(granted)
-        error = error[:500]
-        turn = self.turn(granted, granted.record, {})
-        if text := self.store.failure_text(turn):
-            turn.reply(text, failed=True)
-        await self.store.failures.note(self.key, self.request.turn_id, self.request.handler, error, granted.attempt)
-        kept = kept_bytes(self.store.codec, error=error, attempts=granted.attempt)
-        delta = Delta(
-            os.urandom(16), self.request.turn_id, granted.fence, granted.incarnation, appends=turn.entries, outcome=kept
-        )
-        reply = await self._send(delta)
-        self.store.cache.doubt(self.key)
-        if isinstance(reply, Fenced | Conflict):
-            return None
-        return self.outcome(reply, granted=granted, turn=turn, error=error)
+    # --- giving up ---
 
     async def _failed_attempt(self, granted: Granted, error: Exception) -> None:
         """After an attempt that raised: given up for good if it was the last one, else free for the next."""
@@ -369,7 +380,7 @@ class TurnRun:
             if granted.attempt < self.store.settings.max_attempts or isinstance(error, StoreError | TurnOvertaken):
                 await self.release()
             else:
-                await self._fail(granted, f"{type(error).__name__}: {error}")
+                await end_failed(self, granted, f"{type(error).__name__}: {error}")
         except (StoreError, SessionGone, TurnFailed):
             pass  # the caller hears of the first error; the lease runs out by itself
 
@@ -381,49 +392,15 @@ class TurnRun:
                 self.key, self.request.turn_id, token=self.request.token, withdraw=self._withdraws
             )
 
-    # --- outcomes ---
 
-    def _entries(self, granted: Granted, appended: list[bytes]) -> list[bytes]:
-        """What the commit wrote: the input as it was accepted, perhaps from an earlier sender, and this attempt's messages."""
-        entry = granted.entry or (self.request.entry if self.request.fingerprint else b"")
-        return [entry, *appended] if entry else appended
-
-    def outcome(
-        self,
-        reply: CommitReply,
-        *,
-        granted: Granted | None = None,
-        turn: Turn | None = None,
-        error: str = "",
-        replayed: bool = False,
-    ) -> Outcome:
-        """The outcome of an applied commit. Raises `TurnFailed` for one that is a failure."""
-        store, turn_id = self.store, self.request.turn_id
-        if isinstance(reply, Seen):
-            outcome = from_stored(self.key, turn_id, reply.stored, store.codec, store.message_codec, replayed=replayed)
-        else:
-            assert isinstance(reply, Committed)
-            assert granted is not None
-            outcome = Outcome(
-                self.key.id,
-                turn_id,
-                reply.version,
-                reply.start,
-                store.messages_of(self._entries(granted, turn.entries if turn is not None else [])),
-                status="failed" if error else "completed",
-                error=error,
-                attempts=granted.attempt,
-            )
-        if outcome.status == "failed":
-            raise TurnFailed(f"session {self.key.id!r}: turn {turn_id!r} failed for good: {outcome.error}", outcome)
-        return outcome
-
-
-async def uncancelled(held: Held) -> bool:
-    """Takes back the cancellation that a lost lease caused; False where somebody else wants this task cancelled."""
+async def uncancelled(ours: int) -> bool:
+    """Takes back cancellations of this task that its own run has asked for, for a lost lease or a cancelled turn; False where there
+    is none, or somebody else wants this task cancelled too."""
     task = asyncio.current_task()
-    if not held.lost or task is None:
+    if not ours or task is None:
         return False
     with suppress(asyncio.CancelledError):
         await asyncio.sleep(0)  # one that was asked for and not delivered yet comes now (before Python 3.13)
-    return task.cancelling() == 0 or task.uncancel() == 0
+    for _ in range(min(ours, task.cancelling())):
+        task.uncancel()
+    return task.cancelling() == 0

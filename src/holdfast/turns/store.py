@@ -9,23 +9,34 @@ from typing import Any, Self, TypeVar, Unpack
 
 from holdfast.backends.contract import Backend
 from holdfast.backends.records import Conflict, Fenced, Granted, Overdue
-from holdfast.errors import ConfigError, TurnConflict, TurnFinished, TurnOvertaken
+from holdfast.errors import (
+    ConfigError,
+    OutcomeUnknown,
+    TurnConflict,
+    TurnFinished,
+    TurnNotFound,
+    TurnOvertaken,
+)
 from holdfast.sessions.durations import Duration, milliseconds
-from holdfast.sessions.ids import checked_id
+from holdfast.sessions.ids import checked_id, checked_text
 from holdfast.sessions.message import Message, as_message
 from holdfast.sessions.near_cache import NearCache
 from holdfast.sessions.session import Messages
 from holdfast.sessions.settings import StoreSettings
 from holdfast.sessions.store import SessionStore
+from holdfast.turns import marks
+from holdfast.turns.accepting import Policy
+from holdfast.turns.ending import end_cancelled
+from holdfast.turns.events import Emit
 from holdfast.turns.failures import Failures, FailureText, no_text
 from holdfast.turns.leases import Held, LeaseKeeper
 from holdfast.turns.observing import Observed, TurnObserver, observed
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.recovery import RecoveryLoop, RecoveryOptions
-from holdfast.turns.run import Policy, TurnRun, uncancelled
+from holdfast.turns.run import TurnRun, uncancelled
 from holdfast.turns.setbacks import Setbacks
 from holdfast.turns.takeover import Takeover
-from holdfast.turns.turn import Emit, Handler, Handlers, Turn
+from holdfast.turns.turn import Handler, Handlers, Turn
 
 H = TypeVar("H", bound=Handler)
 
@@ -40,12 +51,15 @@ class TurnStore(SessionStore):
         self._background: set[asyncio.Task[None]] = set()
         self.observer: TurnObserver | None = None
         self.setbacks = Setbacks()
+        self.loops: set[RecoveryLoop] = set()
+        """Those that run on this node."""
         self.failure_text: FailureText = no_text
         """What the user is told of a turn that failed for good; it enters the log after the input. "" tells nothing."""
 
     def for_tenant(self, tenant: str) -> Self:
         other = super().for_tenant(tenant)
         other.leases, other.handlers, other._background = self.leases, self.handlers, self._background
+        other.loops = self.loops
         other.observer, other.setbacks, other.failure_text = self.observer, self.setbacks, self.failure_text
         return other
 
@@ -76,6 +90,7 @@ class TurnStore(SessionStore):
         tail: int | None = None,
         strict: bool = False,
         on_event: Emit | None = None,
+        stream: bool = False,
     ) -> Outcome:
         """Runs one turn exactly once, whatever is sent twice, dies or is lost in between.
 
@@ -87,16 +102,21 @@ class TurnStore(SessionStore):
         Args:
             handler: a function, or the name of a registered one.
             turn_id: the caller's name for the turn (a webhook's message id); a new one if None, which nobody can repeat.
-            on_busy: ``queue`` waits in order of arrival, also across nodes; ``reject`` raises `TurnBusy`.
+            on_busy: ``queue`` waits in order of arrival, also across nodes; ``reject`` raises `TurnBusy`; ``interrupt`` has the
+                turns before it cancelled, which end with what they had said.
             wait: how long to wait for the session (default: the store's setting).
             strict: any change since the turn began is a conflict, not only one of the same keys.
-            on_event: gets what the handler emits, on this node, while it runs.
+            on_event: gets what the handler emits while it runs here; an event ``attempt`` begins each start of the handler.
+            stream: the events are kept in the store for a while, so that others can follow the turn; and ``on_event`` gets them
+                too while the turn runs on another node.
 
-        Raises `TurnBusy`, `QueueTimeout`, `TurnMismatch`, `TurnFailed`, `TurnConflict`, `WrongUser`, `SessionGone`,
-        `OutcomeUnknown` and the store's errors; what the handler raises passes through after its attempt was given back.
+        A turn that was cancelled returns an outcome of that status. Raises `TurnParked` for one that waits for a signal (send it
+        again with the same turn id, or `join_turn`), `TurnBusy`, `QueueTimeout`, `TurnMismatch`, `TurnFailed`, `TurnConflict`,
+        `WrongUser`, `SessionGone`, `OutcomeUnknown` and the store's errors; what the handler raises passes through after its
+        attempt was given back.
         """
         name, function = self.handlers.find(handler)
-        run = self._run(session_id, input, turn_id, name, user, on_busy, wait, tail, strict, on_event)
+        run = self._run(session_id, input, turn_id, name, user, on_busy, wait, tail, strict, on_event, stream)
         work = self._to_its_end(run, function)
         return await (work if self.observer is None else observed(work, self.observer))
 
@@ -119,16 +139,25 @@ class TurnStore(SessionStore):
         *,
         wait: Duration | None = None,
         on_event: Emit | None = None,
+        stream: bool = False,
     ) -> Outcome:
         """The outcome of a turn that was accepted before, here or elsewhere, whatever its input: waited for while somebody
-        runs it, and run here, with ``handler``, where nobody does (any more).
+        runs it or it is parked, and run here, with ``handler``, where nobody does (any more). With ``stream``, ``on_event`` gets
+        what is told of it from its last start on, wherever it runs.
 
         Raises `TurnNotFound` where nothing is known of it; else as `run_turn`.
         """
         wait_ms = self.settings.wait_ms if wait is None else milliseconds("wait", wait)
         turn_id = checked_id("turn", turn_id)
         work = Takeover(
-            self, self.key(session_id), turn_id, handler, policy="queue", wait_ms=wait_ms, on_event=on_event
+            self,
+            self.key(session_id),
+            turn_id,
+            handler,
+            policy="queue",
+            wait_ms=wait_ms,
+            on_event=on_event,
+            stream=stream,
         ).finish()
         return await (work if self.observer is None else observed(work, self.observer))
 
@@ -152,6 +181,39 @@ class TurnStore(SessionStore):
             return False
         await (takeover.attempt() if self.observer is None else observed(takeover.attempt(), self.observer))
         return True
+
+    async def cancel_turn(
+        self, session_id: str, turn_id: str, handler: str | Handler, *, wait: Duration = 5
+    ) -> Outcome:
+        """Has a turn end with what it has said until now, wherever it runs, waits or is parked; returns its outcome, which is
+        another than "cancelled" where it was finished by then. ``handler`` as in `join_turn`.
+
+        Raises `TurnNotFound`, `QueueTimeout` where it has not ended within ``wait`` (it will), and the store's errors.
+        """
+        key = self.key(session_id)
+        await self.backend.signal(key, marks.CANCEL, b"", turn_id=checked_id("turn", turn_id))
+        return await self.join_turn(session_id, turn_id, handler, wait=wait)
+
+    async def signal(self, session_id: str, name: str, value: Any = None, *, turn_id: str = "") -> str:
+        """Tells a turn what it waits for (`Turn.wait_for`): the one of this id, or the one that has waited for ``name`` the
+        longest, or the one that runs now. Returns its id. The first signal of a name stays; a repeated one is harmless.
+
+        A parked turn is gone on with by whoever recovers turns (`recovering`, on any node), or asks for it (`join_turn`).
+        Raises `TurnNotFound` where there is no such turn, `InvalidInput`, and the store's errors.
+        """
+        encoded = self.codec.encode(value, f"signal {name!r}")
+        named = marks.signal(checked_text("signal name", name))
+        key = self.key(session_id)
+        try:
+            reached = await self.backend.signal(key, named, encoded, turn_id=turn_id)
+        except OutcomeUnknown:  # the same signal again is harmless
+            reached = await self.backend.signal(key, named, encoded, turn_id=turn_id)
+        if not reached:
+            which = f"no turn {turn_id!r}" if turn_id else "no turn"
+            raise TurnNotFound(f"session {session_id!r} has {which} that could take the signal {name!r}")
+        for loop in self.loops:
+            loop.look_soon()
+        return reached[0]
 
     async def recover(self, *, all_tenants: bool = False) -> int:
         """Takes over the turns that nobody holds now and whose handler is registered, and runs them to their end; returns how many.
@@ -182,8 +244,9 @@ class TurnStore(SessionStore):
     ) -> TurnContext | Observed:
         """The short form for scripts: ``async with store.turn("s-1", input="hello") as turn:``. It commits at the end.
 
-        An exception in the body gives the turn back and writes nothing. Beside the errors of `run_turn`: `TurnFinished` (with
-        the outcome) where the id is finished; `TurnConflict` and `TurnOvertaken`, because a body cannot be run again.
+        An exception in the body gives the turn back and writes nothing. A body that runs cannot be cancelled from outside.
+        Beside the errors of `run_turn`: `TurnFinished` (with the outcome) where the id is finished; `TurnConflict` and
+        `TurnOvertaken`, because a body cannot be run again.
         """
         context = TurnContext(self._run(session_id, input, turn_id, "", user, on_busy, wait, tail, strict))
         return context if self.observer is None else Observed(context, self.observer)
@@ -220,9 +283,10 @@ class TurnStore(SessionStore):
         tail: int | None,
         strict: bool,
         emit: Emit | None = None,
+        stream: bool = False,
     ) -> TurnRun:
-        if on_busy not in ("queue", "reject"):
-            raise ConfigError(f"on_busy={on_busy!r} is not a policy; there are 'queue' and 'reject'")
+        if on_busy not in ("queue", "reject", "interrupt"):
+            raise ConfigError(f"on_busy={on_busy!r} is not a policy; there are 'queue', 'reject' and 'interrupt'")
         return TurnRun(
             self,
             self.key(session_id),
@@ -236,6 +300,7 @@ class TurnStore(SessionStore):
             strict=strict,
             withdraws=turn_id is None,
             emit=emit,
+            stream=stream,
         )
 
 
@@ -250,7 +315,12 @@ class TurnContext:
         begun = await self._run.begin()
         if isinstance(begun, Outcome):
             raise TurnFinished(begun)
-        held = self._run.hold(begun)
+        if any(name == marks.CANCEL for name, _ in begun.steps):
+            outcome = await end_cancelled(self._run, begun, "")
+            if outcome is None:
+                raise TurnOvertaken(f"{self._run.named} was overtaken by another holder; nothing was written")
+            raise TurnFinished(outcome)
+        held = self._run.hold(begun, interruptible=False)
         turn = self._run.turn(begun, begun.record, dict(begun.steps))
         self._entered = (begun, held, turn)
         return turn
@@ -260,7 +330,7 @@ class TurnContext:
         granted, held, turn = self._entered
         run = self._run
         try:
-            if await uncancelled(held):
+            if await uncancelled(held.lost):
                 raise TurnOvertaken(f"{run.named} was overtaken by another holder; nothing was written") from error
             held.committing = True
             if error is None:
@@ -279,11 +349,11 @@ class TurnContext:
             await asyncio.shield(giving_back)
 
     async def _commit(self, granted: Granted, turn: Turn) -> None:
-        reply = await self._run.commit(granted, turn)
+        reply = await self._run.committing.commit(granted, turn)
         if isinstance(reply, Conflict):
             raise TurnConflict(
                 f"{self._run.named}: another writer changed {', '.join(reply.names) or 'the session'}", reply.names
             )
         if isinstance(reply, Fenced):
             raise TurnOvertaken(f"{self._run.named} was overtaken by another holder; nothing was written")
-        turn.outcome = self._run.outcome(reply, granted=granted, turn=turn)
+        turn.outcome = self._run.committing.outcome(reply, granted=granted, turn=turn)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from holdfast.backends.records import Granted, SessionKey
 from holdfast.errors import SessionGone, TurnNotFound
+from holdfast.turns.accepting import Policy
+from holdfast.turns.events import Emit
 from holdfast.turns.outcome import Outcome
-from holdfast.turns.run import Policy, TurnRun
-from holdfast.turns.turn import Emit, Handler
+from holdfast.turns.run import TurnRun
+from holdfast.turns.turn import Handler
 
 if TYPE_CHECKING:  # the store makes takeovers, a takeover works on its store
     from holdfast.turns.store import TurnStore
@@ -27,6 +29,7 @@ class Takeover:
         policy: Policy,
         wait_ms: int,
         on_event: Emit | None = None,
+        stream: bool = False,
     ) -> None:
         name, self._handler = store.handlers.find(handler)
         self._granted: Granted | None = None
@@ -43,8 +46,10 @@ class Takeover:
             strict=False,
             withdraws=False,
             emit=on_event,
+            stream=stream,
         )
         self._run.request.fingerprint = b""
+        self._run.accepting.joins = policy != "reject"
 
     async def claim(self) -> bool:
         """Whether this node has the turn now; False where it is finished, held elsewhere, or gone. Does not wait."""

@@ -5,25 +5,43 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from holdfast.backends.records import SessionKey
-from holdfast.errors import StepMisuse, TurnError
+from holdfast.errors import SignalTimeout, StepMisuse, TurnError
 from holdfast.sessions.codec import Codec
+from holdfast.sessions.durations import Duration, milliseconds
 from holdfast.sessions.ids import checked_text
 from holdfast.sessions.message import Citation, Message, MessageCodec
 from holdfast.sessions.session import Messages, Session
 from holdfast.sessions.state import State
+from holdfast.turns import marks
+from holdfast.turns.events import Emit
 from holdfast.turns.outcome import Outcome
+from holdfast.turns.retry import Retry, tried
 
 Record = Callable[[str, bytes], Awaitable[None]]
 """Writes one step to the journal. Raises `TurnOvertaken`, `OutcomeUnknown`, ..."""
 
-Emit = Callable[[str, dict[str, Any]], None]
-"""Takes one event of a running turn: its kind and its data (JSON types). Must not block."""
+Park = Callable[[str, int], Awaitable[bytes | None]]
+"""Parks the turn for a signal's journal name, so many milliseconds; bytes: it has come already."""
 
 Handler = Callable[["Turn"], Any]
 """An async (or plain) function that runs one turn; what it returns is ignored."""
+
+
+def _no_clock() -> int:
+    raise TurnError("this turn has no clock")
+
+
+class Parking(BaseException):
+    """Leaves the handler of a turn that was parked just now. Not to be caught: another run of the handler goes on from there."""
+
+    def __init__(self, name: str, left_ms: int) -> None:
+        super().__init__(f"parked until {name!r} is signalled")
+        self.name = name
+        self.left_ms = left_ms
 
 
 class Turn:
@@ -40,6 +58,9 @@ class Turn:
     on_replayed_step: Callable[[], None] | None = None
     """Told of every step whose result came from the journal."""
 
+    parking: Parking | None = None
+    """What the handler left with, or should have."""
+
     def __init__(
         self,
         key: SessionKey,
@@ -53,6 +74,8 @@ class Turn:
         journal: Mapping[str, bytes],
         record: Record,
         emit: Emit | None = None,
+        park: Park | None = None,
+        now_ms: Callable[[], int] = _no_clock,
     ) -> None:
         self.key = key
         self.id = turn_id
@@ -66,6 +89,8 @@ class Turn:
         self._record = record
         self._names: set[str] = set()
         self._emit = emit
+        self._park = park
+        self._now_ms = now_ms
 
     @property
     def state(self) -> State:
@@ -97,20 +122,31 @@ class Turn:
         if self._emit is not None:
             self._emit(kind, data)
 
-    async def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    async def step(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        retry: Retry | int = 0,
+        timeout: Duration | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Runs ``fn`` once for this turn and journals its result before going on.
 
         A later attempt of the turn gets the recorded result and does not call ``fn``. What ``fn`` does outside can still
         happen twice: when the node dies after the effect and before the record. If ``fn`` has a parameter named
-        ``idempotency_key``, it gets `idempotency_key(name)`, the same on every attempt, to pass on.
+        ``idempotency_key``, it gets `idempotency_key(name)`, the same on every attempt and every try, to pass on.
+
+        Args:
+            retry: how often ``fn`` is called again, with growing pauses, where it raises; a `Retry` says after which errors.
+            timeout: for each try of an async ``fn``; a plain function runs to its end.
 
         The result has to be of the codec's types; it is returned as it will be read back (tuples as lists).
         Raises `StepMisuse` where two steps have one name or a result cannot be stored, `TurnOvertaken` where another
-        holder has the turn; whatever ``fn`` raises passes through, and nothing is recorded.
+        holder has the turn, `TimeoutError`; whatever ``fn`` raises at last passes through, and nothing is recorded.
         """
-        if name in self._names:
-            raise StepMisuse(f"turn {self.id!r} has two steps named {name!r}; give each its own name")
-        self._names.add(checked_text("step name", name))
+        self._take_name(name)
         recorded = self._journal.get(name)
         if recorded is not None:
             if self.on_replayed_step is not None:
@@ -118,15 +154,57 @@ class Turn:
             return self._codec.decode(recorded)
         if "idempotency_key" not in kwargs and _takes_key(fn):
             kwargs["idempotency_key"] = self.idempotency_key(name)
-        result = fn(*args, **kwargs)
-        if inspect.isawaitable(result):
-            result = await result
+        seconds = None if timeout is None else milliseconds("timeout", timeout) / 1000
+        result = await tried(lambda: fn(*args, **kwargs), Retry.of(retry), seconds)
         try:
             value = self._codec.encode(result, f"the result of step {name!r}")
         except ValueError as error:
             raise StepMisuse(str(error)) from error
         await self._record(name, value)
         return self._codec.decode(value)
+
+    async def wait_for(self, name: str, *, timeout: Duration = "24h") -> Any:
+        """What is signalled to this turn under ``name`` (`holdfast.Store.signal`): a person's approval, a callback.
+
+        Until that comes the turn is parked: no node holds it, others of its session run. Then any node calls the handler again,
+        which gets here by its journal; so what stands before this has to be steps, or harmless to repeat. A signal that comes
+        before the turn waits for it is kept. Each name may be waited for once in a turn.
+
+        Raises `SignalTimeout` where nothing came within ``timeout``, `StepMisuse` in ``async with store.turn()``, which nobody
+        could go on with.
+        """
+        signal, until = marks.signal(name), marks.until(name)
+        self._take_name(name, signal)
+        if self._park is None:
+            raise StepMisuse(f"turn {self.id!r} cannot wait for {name!r} here: only `run_turn` can be gone on with")
+        value = self._journal.get(signal)
+        if value is None:
+            if until not in self._journal:
+                ends = self._now_ms() + milliseconds("timeout", timeout)
+                await self._record(until, self._codec.encode(ends))
+            left = self._codec.decode(self._journal[until]) - self._now_ms()
+            value = marks.TIME_IS_UP
+            if left <= 0:
+                await self._record(signal, value)
+            elif (value := await self._park(signal, left)) is None:
+                self.parking = Parking(name, left)
+                raise self.parking
+        if value == marks.TIME_IS_UP:
+            raise SignalTimeout(f"session {self.key.id!r}: turn {self.id!r} waited for {name!r} in vain")
+        return self._codec.decode(value)
+
+    async def sleep(self, name: str, duration: Duration) -> None:
+        """Parks the turn for so long, or until ``name`` is signalled. As `wait_for` in all else."""
+        with suppress(SignalTimeout):
+            await self.wait_for(name, timeout=duration)
+
+    def _take_name(self, name: str, kept: str = "") -> None:
+        checked_text("step name", name)
+        if name.startswith(marks.RESERVED):
+            raise StepMisuse(f"a step's name cannot begin with {marks.RESERVED!r}")
+        if (kept or name) in self._names:
+            raise StepMisuse(f"turn {self.id!r} has two steps named {name!r}; give each its own name")
+        self._names.add(kept or name)
 
     def idempotency_key(self, name: str) -> str:
         """A key for outside services: 32 hex characters that depend on session, its incarnation, turn id and ``name`` alone."""

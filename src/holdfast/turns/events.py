@@ -1,0 +1,177 @@
+"""What a running turn tells, kept in the store for a short time: so that it can be followed from any node.
+
+Writing never holds up the turn: events wait until the chunk before them is written, and what the store refuses is left out. Whoever
+follows gets the rest from the outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast.backends.records import EventChunks, SessionKey
+from holdfast.errors import InvalidInput, StoreError, UnreadableRecord
+from holdfast.sessions.codec import Codec
+
+if TYPE_CHECKING:  # the store makes runs, a run writes into its store
+    from holdfast.turns.store import TurnStore
+
+Emit = Callable[[str, dict[str, Any]], None]
+"""Takes one event of a running turn: its kind and its data (JSON types). Must not block."""
+
+ATTEMPT: Final = "attempt"
+"""The first event whenever a handler is started: what was told before does not count any more. Its data: ``fence``, which names
+the attempt, and ``number``, counted from 1."""
+
+TOKEN: Final = "token"
+"""The kind of an event that brings a further piece of the reply, as ``text``."""
+
+Event = tuple[int, str, dict[str, Any]]
+"""An event's number in its attempt, its kind and its data."""
+
+_TOGETHER: Final = 500
+"""So many events are one chunk at the most."""
+_LAST_S: Final = 1.0
+_MOST: Final = 100_000
+"""So many events of one attempt are remembered, in case somebody wants to follow it later."""
+
+
+class EventWriter:
+    """The events of one attempt, numbered from 1, and what of them is in the store.
+
+    They are written, together, from the moment that somebody wants them; until then they only lie here.
+    """
+
+    def __init__(self, store: TurnStore, key: SessionKey, turn_id: str, fence: int) -> None:
+        self._store = store
+        self._key = key
+        self._turn_id = turn_id
+        self._fence = fence
+        self._events: list[Event] = []
+        self._taken = 0
+        self._bytes = 0
+        self._wanted = False
+        self._owed = False
+        self._ending = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+
+    def add(self, kind: str, data: dict[str, Any]) -> None:
+        """Takes the next event."""
+        if len(self._events) < _MOST:
+            self._events.append((len(self._events) + 1, kind, data))
+            self._go_on()
+
+    def want(self, *, elsewhere: bool = False) -> None:
+        """From now on they are written, those of before too. ``elsewhere``: also where the turn ends before the first chunk is
+        due; else its outcome tells all that they would.
+        """
+        self._wanted = True
+        self._owed |= elsewhere
+        self._go_on()
+
+    async def finish(self) -> None:
+        """Writes the last ones; waits a moment for that, and no longer."""
+        self._ending.set()
+        if self._writing is not None:
+            _, late = await asyncio.wait([self._writing], timeout=_LAST_S)
+            for task in late:
+                task.cancel()
+
+    def drop(self) -> None:
+        """Writes nothing any more."""
+        self._wanted = False
+        if self._writing is not None:
+            self._writing.cancel()
+
+    def said(self) -> str:
+        """The reply as far as it was told."""
+        return said(self._events)
+
+    def _go_on(self) -> None:
+        if self._wanted and self._writing is None and self._taken < len(self._events):
+            self._writing = asyncio.get_running_loop().create_task(self._write_on(), name="holdfast-events")
+
+    async def _write_on(self) -> None:
+        pause = self._store.settings.event_group_ms / 1000
+        while self._taken < len(self._events):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause)
+            if self._ending.is_set() and not (self._taken or self._owed):
+                break
+            first, self._taken = self._taken, len(self._events)
+            for start in range(first, self._taken, _TOGETHER):
+                await self._write(self._events[start : min(start + _TOGETHER, self._taken)])
+        self._writing = None
+
+    async def _write(self, events: list[Event]) -> None:
+        settings = self._store.settings
+        if self._bytes >= settings.event_bytes:
+            return
+        try:
+            chunk = self._store.codec.encode(events, f"events of turn {self._turn_id!r}")
+        except InvalidInput:  # too large together, or one of them cannot be stored
+            if half := len(events) // 2:
+                await self._write(events[:half])
+                await self._write(events[half:])
+            return
+        self._bytes += len(chunk)
+        with suppress(StoreError):
+            await self._store.backend.append_events(
+                self._key, self._turn_id, fence=self._fence, chunk=chunk, keep_ms=settings.event_keep_ms
+            )
+
+
+class EventTail:
+    """Passes on what a turn tells on another node, each event once."""
+
+    def __init__(self, store: TurnStore, key: SessionKey, turn_id: str, emit: Emit) -> None:
+        self._store = store
+        self._key = key
+        self._turn_id = turn_id
+        self._emit = emit
+        self._fence = 0
+        self._start = 0
+        self._seen = 0
+
+    async def read(self) -> None:
+        """All that is new. Where the store cannot be reached it is left for the next time."""
+        with suppress(StoreError):
+            found = await self._store.backend.read_events(
+                self._key, self._turn_id, fence=self._fence, start=self._start
+            )
+            if found.fence != self._fence:
+                self._fence, self._seen = found.fence, 0
+            self._start = found.start + len(found.chunks)
+            for number, kind, data in decoded_events(self._store.codec, found):
+                if number > self._seen:
+                    self._seen = number
+                    self._emit(kind, data)
+
+
+def said(events: list[Event]) -> str:
+    """The reply as far as these events tell it."""
+    texts: list[str] = []
+    for _, kind, data in events:
+        if kind == ATTEMPT:
+            texts.clear()
+        elif kind == TOKEN and isinstance(text := data.get("text"), str):
+            texts.append(text)
+    return "".join(texts)
+
+
+async def said_before(store: TurnStore, key: SessionKey, turn_id: str) -> str:
+    """The reply as far as the last attempt told it, by what is kept of that; "" where the store does not say."""
+    with suppress(StoreError):
+        return said(decoded_events(store.codec, await store.backend.read_events(key, turn_id)))
+    return ""
+
+
+def decoded_events(codec: Codec, found: EventChunks) -> list[Event]:
+    """The events in chunks; those that cannot be read are left out."""
+    events: list[Event] = []
+    for chunk in found.chunks:
+        with suppress(UnreadableRecord):
+            events += [(number, kind, data) for number, kind, data in codec.decode(chunk)]
+    return events
