@@ -10,7 +10,7 @@ import pytest
 
 from holdfast import Message, Store, Turn
 from holdfast.backends.records import BeginRequest, Birth, Granted, Queued
-from holdfast.errors import ConfigError, StoreUnavailable, TurnBusy, TurnError, TurnFailed, TurnNotFound
+from holdfast.errors import ConfigError, StoreUnavailable, TurnBusy, TurnError, TurnFailed, TurnMismatch, TurnNotFound
 from holdfast.testing.calls import new_token
 from holdfast.turns.accepting import fingerprint
 from holdfast.turns.failures import Failure
@@ -327,3 +327,15 @@ async def test_wrong_settings(node: Store) -> None:
 
 async def failures(store: Store) -> list[Failure]:
     return [failure async for failure in store.failures.list()]
+
+
+async def test_an_accepted_turn_is_run_by_whoever_recovers(node: Store) -> None:
+    async with node.recovering(every=30):
+        assert await node.accept_turn("s", "echo", input="hello", turn_id="t")
+        outcome = await node.join_turn("s", "t", "echo")
+    assert (outcome.reply, outcome.messages[0].content) == ("echo: hello", "hello")
+    assert not await node.accept_turn("s", "echo", input="hello", turn_id="t")
+    with pytest.raises(TurnMismatch):
+        await node.accept_turn("s", "echo", input="other", turn_id="t")
+    with pytest.raises(TurnError):
+        await node.accept_turn("s", "unknown", input="x", turn_id="u")
