@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar, Unpack
 
 from holdfast.backends.contract import Backend
-from holdfast.backends.records import Conflict, Fenced, Granted, Overdue
+from holdfast.backends.records import Conflict, Fenced, Granted, Overdue, Parked, Queued, Replay, Running
 from holdfast.errors import (
     ConfigError,
     OutcomeUnknown,
@@ -182,6 +182,36 @@ class TurnStore(SessionStore):
         await (takeover.attempt() if self.observer is None else observed(takeover.attempt(), self.observer))
         return True
 
+    async def accept_turn(
+        self,
+        session_id: str,
+        handler: str,
+        *,
+        input: str | Message | None = None,
+        turn_id: str,
+        user: str = "",
+    ) -> bool:
+        """Accepts a turn and leaves it to whoever recovers turns of this handler (`recovering`; where that is done here, at once).
+        Once this returns, the input is durable and the turn will be run. False where it was accepted before, or is finished.
+
+        Raises `TurnMismatch`, `WrongUser`, `OutcomeUnknown` and the store's errors.
+        """
+        name, _ = self.handlers.find(handler)
+        run = self._run(session_id, input, turn_id, name, user, "queue", None, 0, False)
+        reply = await run.accepting.ask()
+        if isinstance(reply, Running | Parked | Replay):
+            return False
+        if not isinstance(reply, Granted | Queued):
+            raise run.accepting.refused(reply)
+        await run.release()
+        self.look_soon()
+        return isinstance(reply, Queued) or reply.attempt == 1
+
+    def look_soon(self) -> None:
+        """Has recovery look now, where it runs on this node, instead of after its pause."""
+        for loop in self.loops:
+            loop.look_soon()
+
     async def cancel_turn(
         self, session_id: str, turn_id: str, handler: str | Handler, *, wait: Duration = 5
     ) -> Outcome:
@@ -211,8 +241,7 @@ class TurnStore(SessionStore):
         if not reached:
             which = f"no turn {turn_id!r}" if turn_id else "no turn"
             raise TurnNotFound(f"session {session_id!r} has {which} that could take the signal {name!r}")
-        for loop in self.loops:
-            loop.look_soon()
+        self.look_soon()
         return reached[0]
 
     async def recover(self, *, all_tenants: bool = False) -> int:
