@@ -23,11 +23,13 @@ from holdfast.backends.records import (
     Committed,
     Conflict,
     Delta,
+    EventChunks,
     Fenced,
     Field,
     Gone,
     Granted,
     Mismatch,
+    Parked,
     Queued,
     Record,
     Rejected,
@@ -36,6 +38,7 @@ from holdfast.backends.records import (
     Running,
     Seen,
     SessionKey,
+    Signalled,
     StoredOutcome,
     Version,
     WrongUserFound,
@@ -53,6 +56,18 @@ class Waiting:
     due: int = 0
     attempt: int = 0
     steps: dict[str, bytes] = field(default_factory=dict)
+    parked: str | None = None
+    """The name of the signal that it waits for, until it is due."""
+
+
+@dataclass
+class Said:
+    """The events that a session keeps."""
+
+    turn_id: str
+    fence: int
+    until: int = 0
+    chunks: list[bytes] = field(default_factory=list)
 
 
 @dataclass
@@ -73,6 +88,9 @@ class Life:
     runner: str = ""
     lease_until: int = 0
     fence: float = 0
+    told: bool = False
+    """The runner was signalled since it was granted."""
+    said: Said | None = None
     done: dict[str | bytes, tuple[StoredOutcome, bytes]] = field(default_factory=dict)
     """Outcome and fingerprint by turn id or commit id."""
 
@@ -153,6 +171,8 @@ class Model:
                 if mine.token != request.token:
                     return Running(left)
                 return self._grant(life, mine, key, request, actual)
+            if mine is not None and mine.parked is not None and now < mine.due:
+                return Parked(mine.due - now)
             line = list(life.waiting)
             before = line[: line.index(request.turn_id)] if mine is not None else line
             ahead = sum(now < life.waiting[turn_id].place_until for turn_id in before) + leased
@@ -160,7 +180,7 @@ class Model:
                 return Busy(left)
             if ahead:
                 mine = mine or self._accept(life, request)
-                mine.token = request.token
+                mine.token, mine.parked = request.token, None
                 mine.place_until = mine.due = now + request.place_ms
                 life.held_until = max(life.held_until, mine.due + HOLD_MS)
                 return Queued(ahead, left)
@@ -169,10 +189,10 @@ class Model:
         fence = getattr(actual, "fence", 0)
         assert fence > self._highest.get(key, 0), f"fence {fence} is not above {self._highest.get(key)}"
         self._highest[key] = life.fence = fence
-        life.runner = request.turn_id
+        life.runner, life.told = request.turn_id, False
         life.lease_until = mine.due = now + request.lease_ms
         life.held_until = max(life.held_until, mine.due + HOLD_MS)
-        mine.token, mine.place_until = request.token, 0
+        mine.token, mine.place_until, mine.parked = request.token, 0, None
         mine.attempt += 1
         return self._grant(life, mine, key, request, actual)
 
@@ -191,17 +211,64 @@ class Model:
             entry=b"" if request.fingerprint and request.entry == mine.entry else mine.entry,
         )
 
-    def journal(
-        self, key: SessionKey, turn_id: str, fence: int, step: tuple[str, bytes] | None, lease: int
-    ) -> Fenced | None:
-        """`record`, or `renew` where there is no step."""
+    def _held(self, key: SessionKey, turn_id: str, fence: int) -> Life | None:
+        """The session's life if this is its runner."""
         life = self.living(key)
         if life is None or turn_id not in life.waiting or life.runner != turn_id or life.fence != fence:
+            return None
+        return life
+
+    def journal(
+        self, key: SessionKey, turn_id: str, fence: int, step: tuple[str, bytes] | None, lease: int
+    ) -> Fenced | Signalled | None:
+        """`record`, or `renew` where there is no step."""
+        life = self._held(key, turn_id, fence)
+        if life is None:
             return Fenced()
         life.lease_until = life.waiting[turn_id].due = self._clock() + lease
         life.held_until = max(life.held_until, life.lease_until + HOLD_MS)
+        steps = life.waiting[turn_id].steps
         if step is not None:
-            life.waiting[turn_id].steps[step[0]] = step[1]
+            steps[step[0]] = step[1]
+            return None
+        return Signalled(list(steps.items())) if life.told else None
+
+    def signal(self, key: SessionKey, name: str, value: bytes, turn_id: str, ahead: bool) -> tuple[str, ...]:
+        life = self.living(key)
+        if life is None:
+            return ()
+        line = list(life.waiting)
+        if turn_id and turn_id not in line:
+            return ()
+        if ahead:
+            before = line[: line.index(turn_id)]
+            queued = {other for other in before if self._clock() < life.waiting[other].place_until}
+            reached = [other for other in line if other != turn_id and (other in queued or other == life.runner)]
+        elif turn_id:
+            reached = [turn_id]
+        else:
+            reached = [other for other in line if life.waiting[other].parked == name][:1]
+            reached = reached or [other for other in line if other == life.runner]
+        for other in reached:
+            mine = life.waiting[other]
+            mine.steps.setdefault(name, value)
+            if mine.parked is not None:
+                mine.parked, mine.due = None, self._clock()
+            if other == life.runner:
+                life.told = True
+        return tuple(reached)
+
+    def park(self, key: SessionKey, turn_id: str, fence: int, name: str, for_ms: int) -> Fenced | bytes | None:
+        life = self._held(key, turn_id, fence)
+        if life is None:
+            return Fenced()
+        mine = life.waiting[turn_id]
+        if name in mine.steps:
+            return mine.steps[name]
+        self._let_go(life, turn_id)
+        mine.parked, mine.due = name, self._clock() + for_ms
+        mine.attempt -= 1
+        life.held_until = max(life.held_until, mine.due + HOLD_MS)
         return None
 
     def release(self, key: SessionKey, turn_id: str, token: bytes, withdraw: bool) -> None:
@@ -216,7 +283,7 @@ class Model:
 
     def _let_go(self, life: Life, turn_id: str) -> None:
         mine = life.waiting[turn_id]
-        mine.token, mine.place_until, mine.due = b"", 0, self._clock()
+        mine.token, mine.place_until, mine.due, mine.parked = b"", 0, self._clock(), None
         if life.runner == turn_id:
             life.runner, life.lease_until = "", 0
 
@@ -230,6 +297,25 @@ class Model:
             life.fence = fence + 0.5  # above the holder's, below any that will be given out
             self._let_go(life, op)
         return Rejected()
+
+    # --- streams ---
+
+    def append_events(self, key: SessionKey, turn_id: str, fence: int, chunk: bytes, keep: int) -> Fenced | None:
+        life = self._held(key, turn_id, fence)
+        if life is None:
+            return Fenced()
+        if life.said is None or life.said.fence != fence or self._clock() >= life.said.until:
+            life.said = Said(turn_id, fence)
+        life.said.chunks.append(chunk)
+        life.said.until = self._clock() + keep
+        return None
+
+    def read_events(self, key: SessionKey, turn_id: str, fence: int, start: int) -> EventChunks:
+        life = self.living(key)
+        if life is None or life.said is None or life.said.turn_id != turn_id or self._clock() >= life.said.until:
+            return EventChunks()
+        first = start if life.said.fence == fence else 0
+        return EventChunks(life.said.fence, first, life.said.chunks[first:])
 
     # --- commits ---
 

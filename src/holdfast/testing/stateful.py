@@ -48,6 +48,12 @@ PLACE_MS: Final = 15_000
 PAUSES_MS: Final = (1, 1_000, 4_999, 5_000, LEASE_MS - 1, LEASE_MS, PLACE_MS, 40_000, 59_999, 75_000, 200_000)
 """What a `pass` step may let pass; chosen to hit the ends of leases, places, ttls and holds."""
 
+PARKS_MS: Final = (5_000, 40_000, 200_000)
+"""How long a turn is parked; the longest is past every ttl."""
+
+KEPT_MS: Final = (5_000, PLACE_MS, 75_000)
+"""How long events are kept."""
+
 SESSIONS: Final[Mapping[SessionKey, Birth]] = {
     SessionKey("acme", "s-0"): Birth("ann", ttl_ms=20_000),
     SessionKey("acme", "s-1"): Birth("", ttl_ms=30_000, max_age_ms=100_000),
@@ -59,6 +65,7 @@ ACTIONS: Final = (
     *("begin", "begin", "begin", "begin", "takeover", "finish", "finish", "finish", "record", "renew", "release"),
     *("withdraw", "update", "update", "merge", "create", "delay", "delay-finish", "deliver", "deliver", "repeat"),
     *("resolve", "resolve", "touch", "look", "delete", "pass", "pass"),
+    *("park", "park", "signal", "signal", "say", "say", "say", "follow", "renew"),
 )
 """Kinds of steps, as often as they are likely."""
 
@@ -153,6 +160,10 @@ class _Scene:
             "deliver": self.deliver,
             "repeat": self.deliver,
             "resolve": self.resolve,
+            "park": self.park,
+            "signal": self.signal,
+            "say": self.say,
+            "follow": self.follow,
             "pass": self.pause,
         }
 
@@ -267,14 +278,54 @@ class _Scene:
         hand = self.hands[-1 - step.value % min(4, len(self.hands))]
         fence, entry = hand.grant.fence, (f"step-{step.turn}", b"%d" % step.value)
         if step.action == "renew":
-            reply = await self.backend.renew(hand.key, hand.turn_id, fence=fence, lease_ms=LEASE_MS)
-            self.same(reply, self.model.journal(hand.key, hand.turn_id, fence, None, LEASE_MS))
+            for _ in range(2):  # what it tells, it tells again
+                reply = await self.backend.renew(hand.key, hand.turn_id, fence=fence, lease_ms=LEASE_MS)
+                self.same(reply, self.model.journal(hand.key, hand.turn_id, fence, None, LEASE_MS))
         else:
             name, value = entry
             reply = await self.backend.record(
                 hand.key, hand.turn_id, fence=fence, name=name, value=value, lease_ms=LEASE_MS
             )
             self.same(reply, self.model.journal(hand.key, hand.turn_id, fence, entry, LEASE_MS))
+
+    async def park(self, key: SessionKey, step: Step) -> None:
+        if not self.hands:
+            return
+        hand = self.hands[-1 - step.value % min(2, len(self.hands))]
+        fence, name, for_ms = hand.grant.fence, _signal_name(step), PARKS_MS[step.turn]
+        reply = await self.backend.park(hand.key, hand.turn_id, fence=fence, name=name, for_ms=for_ms)
+        self.same(reply, self.model.park(hand.key, hand.turn_id, fence, name, for_ms))
+
+    async def signal(self, key: SessionKey, step: Step) -> None:
+        """To a turn by its name, to all ahead of it, or to whoever waits for it; mostly where many are there to hear it."""
+        name, value, turn_id = _signal_name(step), b"signal %d" % step.value, f"t{step.turn}"
+        if step.value % 4:
+            key = max(SESSIONS, key=lambda key: len(self.line(key)))
+            turn_id = self.line(key)[-1] if step.runner == 1 and self.line(key) else turn_id
+        turn_id, ahead = turn_id if step.runner else "", step.runner == 1
+        reply = await self.backend.signal(key, name, value, turn_id=turn_id, ahead=ahead)
+        self.same(reply, self.model.signal(key, name, value, turn_id, ahead))
+
+    def line(self, key: SessionKey) -> list[str]:
+        """The session's accepted turns in the order of arrival."""
+        life = self.model.living(key)
+        return [] if life is None else list(life.waiting)
+
+    async def say(self, key: SessionKey, step: Step) -> None:
+        if not self.hands:
+            return
+        hand = self.hands[-1 - step.value % min(4, len(self.hands))]
+        fence, chunk, keep_ms = hand.grant.fence, b"event %d" % step.value, KEPT_MS[step.turn]
+        reply = await self.backend.append_events(hand.key, hand.turn_id, fence=fence, chunk=chunk, keep_ms=keep_ms)
+        self.same(reply, self.model.append_events(hand.key, hand.turn_id, fence, chunk, keep_ms))
+        await self.follow(hand.key, step)
+
+    async def follow(self, key: SessionKey, step: Step) -> None:
+        """Reads on where somebody had come to who perhaps followed another attempt, or another turn."""
+        fence = self.hands[-1 - step.value % min(4, len(self.hands))].grant.fence if self.hands else 0
+        for turn_id in ("t0", "t1", "t2"):
+            reply = await self.backend.read_events(key, turn_id, fence=fence, start=step.runner)
+            self.same(reply, self.model.read_events(key, turn_id, fence, step.runner))
 
     async def release(self, key: SessionKey, step: Step) -> None:
         turn_id, token, withdraw = f"t{step.turn}", self.token(key, step), step.action == "withdraw"
@@ -321,7 +372,12 @@ class _Scene:
             raise AssertionError(f"the model expects\n  {expected!r}\nand the backend says\n  {actual!r}")
 
 
-_TIMES: Final = ("now_ms", "created_ms", "expires_ms", "lease_left_ms")
+def _signal_name(step: Step) -> str:
+    """Now and then the name of a step that runners journal themselves."""
+    return f"step-{2 + step.value % 3}"
+
+
+_TIMES: Final = ("now_ms", "created_ms", "expires_ms", "lease_left_ms", "left_ms")
 
 
 def _plain(value: object, timed: bool) -> object:
