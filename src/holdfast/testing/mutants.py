@@ -46,6 +46,35 @@ from holdfast.testing.mutant_patches import (
     within,
     without_field_counters,
 )
+from holdfast.testing.mutant_patches_parking import (
+    any_parked_one,
+    behind_those_of_others,
+    counted,
+    deaf_park,
+    due_at_once,
+    events_end_with_their_turn,
+    events_outlive_their_session,
+    in_its_place,
+    kept_for_ever,
+    kept_from_the_first,
+    last_signal_wins,
+    never_told,
+    park_without_hold,
+    reaching,
+    read_from_the_start,
+    read_of_any_turn,
+    read_on_anyhow,
+    renewed_by_events,
+    spoiling,
+    the_last_parked_one,
+    the_running_one,
+    those_behind_too,
+    those_parked_too,
+    told_ever_after,
+    told_once,
+    with_its_lease,
+    without_check,
+)
 
 
 class Mutant(NamedTuple):
@@ -182,3 +211,33 @@ _add(
     rule("may_be_dropped", lambda *_: False),
 )
 _add("one-ring", "Updates push out the outcomes of turns.", one_ring)
+_add(
+    "signal-overwrites", "A second signal of a name takes the place of the first.", spoiling("signal", last_signal_wins)
+)
+_add("signal-does-not-wake", "A parked turn that is signalled sleeps on.", rule("wake", lambda mine, now: None))
+_add("signal-misses-the-parked", "A signal goes to the running turn, not to the parked one.", reaching(the_running_one))
+_add("signal-wakes-any", "A turn is woken by a signal that it does not wait for.", reaching(any_parked_one))
+_add("signal-wakes-the-last", "Of two parked turns the later one is woken.", reaching(the_last_parked_one))
+_add("ahead-reaches-behind", "A signal to those ahead reaches those behind, too.", reaching(those_behind_too))
+_add("ahead-reaches-parked", "A signal to those ahead wakes parked turns.", reaching(those_parked_too))
+_add("renew-never-tells", "The runner is not told of signals.", spoiling("renew", never_told))
+_add("renew-tells-once", "A runner that lost the reply is not told again.", spoiling("renew", told_once))
+_add("renew-tells-ever-after", "The next turn is told of a signal that was for the one before.", told_ever_after)
+_add("park-is-deaf", "A turn is parked for a signal that has come already.", spoiling("park", deaf_park))
+_add("park-unfenced", "An overtaken holder may park the turn.", spoiling("park", without_check))
+_add("park-counts", "A park counts as an attempt.", after("park", counted))
+_add("park-is-overdue", "A parked turn is overdue at once.", after("park", due_at_once))
+_add("parked-granted", "A parked turn is granted to whoever begins it.", rule("is_parked", lambda mine, now: False))
+_add("park-stalls-the-queue", "A parked turn holds up all behind it.", after("park", in_its_place))
+_add("park-keeps-the-lease", "A parked turn keeps the session.", after("park", with_its_lease))
+_add("park-without-hold", "A session expires under its parked turn.", park_without_hold)
+_add("events-unfenced", "An overtaken holder may append events.", spoiling("append_events", without_check))
+_add("events-pile-up", "Events of the attempt before stay.", spoiling("append_events", behind_those_of_others))
+_add("events-for-ever", "Events stay for ever.", spoiling("append_events", kept_for_ever))
+_add("events-from-the-first", "Events end while more come in.", spoiling("append_events", kept_from_the_first))
+_add("events-renew", "An event lengthens the lease.", spoiling("append_events", renewed_by_events))
+_add("events-end-with-the-turn", "Who reads after the commit misses the end.", applying(events_end_with_their_turn))
+_add("events-outlive-the-session", "A new session shows the events of the deleted one.", events_outlive_their_session)
+_add("events-read-twice", "Who reads on gets all again.", spoiling("read_events", read_from_the_start))
+_add("events-skipped", "Who saw another attempt misses the start of this one.", spoiling("read_events", read_on_anyhow))
+_add("events-of-another", "A turn's reader gets the events of the next one.", spoiling("read_events", read_of_any_turn))
