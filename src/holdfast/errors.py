@@ -31,6 +31,7 @@ HoldfastError
 ├── TurnError
 │   ├── TurnFinished                entered a turn that is finished; carries the outcome
 │   ├── TurnFailed                  the turn's stored outcome is a failure
+│   ├── TurnAbandoned               raised by a handler: the turn has failed for good, whatever tries are left
 │   ├── TurnParked                  it waits for a signal, held by no node
 │   ├── SignalTimeout               nothing was signalled in time
 │   ├── TurnMismatch                the same turn id with another input
@@ -219,6 +220,10 @@ class TurnFailed(TurnError):
     def __init__(self, message: str, outcome: Any) -> None:
         super().__init__(message)
         self.outcome = outcome
+
+
+class TurnAbandoned(TurnError):
+    """Raised by a handler that sees no use in further attempts: its turn has failed for good, at once."""
 
 
 class TurnParked(TurnError):

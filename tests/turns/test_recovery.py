@@ -10,7 +10,16 @@ import pytest
 
 from holdfast import Message, Store, Turn
 from holdfast.backends.records import BeginRequest, Birth, Granted, Queued
-from holdfast.errors import ConfigError, StoreUnavailable, TurnBusy, TurnError, TurnFailed, TurnMismatch, TurnNotFound
+from holdfast.errors import (
+    ConfigError,
+    StoreUnavailable,
+    TurnAbandoned,
+    TurnBusy,
+    TurnError,
+    TurnFailed,
+    TurnMismatch,
+    TurnNotFound,
+)
 from holdfast.testing.calls import new_token
 from holdfast.turns.accepting import fingerprint
 from holdfast.turns.failures import Failure
@@ -339,3 +348,36 @@ async def test_an_accepted_turn_is_run_by_whoever_recovers(node: Store) -> None:
         await node.accept_turn("s", "echo", input="other", turn_id="t")
     with pytest.raises(TurnError):
         await node.accept_turn("s", "unknown", input="x", turn_id="u")
+
+
+async def test_accepting_a_turn_again_takes_none_of_its_attempts(nodes: Nodes) -> None:
+    node = await nodes.open(max_attempts=2)
+    node.handler("echo")(lambda turn: turn.reply(f"attempt {turn.attempt}"))
+    for _ in range(5):
+        assert await node.accept_turn("s", "echo", input="hello", turn_id="t", ttl="1h")
+    await node.recover()
+    assert (await node.join_turn("s", "t", "echo")).reply == "attempt 1"
+
+
+async def test_a_turn_whose_handler_abandons_it_has_failed_for_good(nodes: Nodes) -> None:
+    node = await nodes.open()
+
+    def abandon(turn: Turn) -> None:
+        raise TurnAbandoned("no use")
+
+    node.handler("hopeless")(abandon)
+    with pytest.raises(TurnAbandoned):
+        await node.run_turn("s", "hopeless", input="x", turn_id="t")
+    with pytest.raises(TurnFailed, match="no use"):
+        await node.run_turn("s", "hopeless", input="x", turn_id="t")
+    assert [(one.turn_id, one.attempts) for one in await failures(node)] == [("t", 1)]
+
+
+async def test_deliveries_are_recovered_with_the_stores_own_turns_and_seen_by_nobody_else(nodes: Nodes) -> None:
+    node = await nodes.open()
+    node.handler("echo")(lambda turn: turn.reply(turn.text))
+    await node.deliveries.accept_turn("d", "echo", input="hello", turn_id="t")
+    assert await node.for_tenant("another").recover() == 0
+    assert await node.recover() == 1
+    assert not await node.exists("d")
+    assert [one async for one in node.scan()] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,7 +11,8 @@ from rich.table import Table
 from holdfast import Store
 from holdfast.cli.options import Debug, Json, StoreUrl, Tenant, with_store
 from holdfast.cli.output import cell, clean, console, iso, moment, print_json
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, TurnNotFound
+from holdfast.turns.failures import Failures
 
 _MOST: Final = 10_000
 """Overdue turns that are looked through."""
@@ -28,7 +30,7 @@ def ls(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List turns that failed for good, and accepted ones that no node holds now."""
+    """List turns that failed for good, and accepted ones that no node holds now; deliveries of replies too."""
     if failed and overdue:
         raise ConfigError("give --failed or --overdue, or neither for both")
     kinds = [kind for kind, other in (("failed", overdue), ("overdue", failed)) if not other]
@@ -45,19 +47,23 @@ def ls(
 async def _rows(store: Store, kinds: list[str], limit: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     if "failed" in kinds:
-        async for failure in store.failures.list():
-            rows.append(
-                _row(
-                    "failed", failure.session_id, failure.turn_id, failure.handler, failure.attempts, failure.at * 1000
-                )
-                | {"error": failure.error}
-            )
-            if len(rows) == limit:
-                break
+        for failures in (store.failures, store.deliveries.failures):
+            rows += await _failed(failures, limit - len(rows))
     if "overdue" in kinds:
         found = await store.backend.overdue(limit=_MOST)
-        mine = [turn for turn in found if turn.key.tenant == store.settings.tenant][:limit]
+        tenants = (store.settings.tenant, store.deliveries.settings.tenant)
+        mine = [turn for turn in found if turn.key.tenant in tenants][:limit]
         rows += [_row("overdue", turn.key.id, turn.turn_id, turn.handler, turn.attempt, turn.since_ms) for turn in mine]
+    return rows
+
+
+async def _failed(failures: Failures, limit: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    async for one in failures.list():
+        if len(rows) >= limit:
+            break
+        row = _row("failed", one.session_id, one.turn_id, one.handler, one.attempts, one.at * 1000)
+        rows.append(row | {"error": one.error})
     return rows
 
 
@@ -101,7 +107,9 @@ def retry(
     debug: Debug = False,
 ) -> None:
     """Have the input of a failed turn answered anew, under another turn id, by whichever node takes it."""
-    again = with_store(store, tenant, lambda opened: opened.failures.retry(session_id, turn_id))
+    again = with_store(
+        store, tenant, lambda opened: _either(opened, lambda failures: failures.retry(session_id, turn_id))
+    )
     if as_json:
         print_json({"session": session_id, "turn": again, "instead_of": turn_id})
     else:
@@ -117,8 +125,18 @@ def discard(
     debug: Debug = False,
 ) -> None:
     """Drop a turn: an accepted one that nobody holds, with its input, or a failed one from the list."""
-    was = with_store(store, tenant, lambda opened: opened.failures.discard(session_id, turn_id))
+    was = with_store(
+        store, tenant, lambda opened: _either(opened, lambda failures: failures.discard(session_id, turn_id))
+    )
     if as_json:
         print_json({"session": session_id, "turn": turn_id, "was": was})
     else:
         print(f"discarded {clean(turn_id, one_line=True)} ({was})")
+
+
+async def _either(store: Store, call: Callable[[Failures], Awaitable[str]]) -> str:
+    """The turn is one of a conversation, or else of a delivery."""
+    try:
+        return await call(store.failures)
+    except TurnNotFound:
+        return await call(store.deliveries.failures)

@@ -19,6 +19,7 @@ from holdfast.errors import TurnBusy, TurnError, TurnNotFound
 from holdfast.sessions.store import SessionStore
 from holdfast.turns.accepting import fingerprint
 from holdfast.turns.outcome import Outcome, from_stored
+from holdfast.turns.tenants import FAILED, belonging
 from holdfast.turns.turn import Turn
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 FailureText = Callable[[Turn], str]
 """The message for the user of a turn that failed for good; gets the turn as its next attempt would."""
 
-_TENANT: Final = "\x1ffailed"
 _USER: Final = "failed"
 _PAGE: Final = 50
 
@@ -53,7 +53,9 @@ class Failures:
 
     def __init__(self, store: TurnStore) -> None:
         self._store = store
-        settings = msgspec.structs.replace(store.settings, tenant=_tenant_of(store.settings.tenant), cache_bytes=0)
+        settings = msgspec.structs.replace(
+            store.settings, tenant=belonging(store.settings.tenant, FAILED), cache_bytes=0
+        )
         self._notes = SessionStore(store.backend, settings)
 
     async def note(self, key: SessionKey, turn_id: str, handler: str, error: str, attempts: int) -> None:
@@ -156,12 +158,6 @@ class Failures:
             return None
         outcome = from_stored(key, turn_id, stored, store.codec, store.message_codec, replayed=True)
         return outcome if outcome.status == "failed" else None
-
-
-def _tenant_of(tenant: str) -> str:
-    if len(tenant) + len(_TENANT) > 256:
-        tenant = hashlib.blake2b(tenant.encode(), digest_size=32).hexdigest()
-    return tenant + _TENANT
 
 
 def _note_id(session_id: str, turn_id: str) -> str:

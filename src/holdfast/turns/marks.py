@@ -13,6 +13,9 @@ CANCEL: Final = "\x1fcancel"
 FOLLOWED: Final = "\x1ffollowed"
 """Somebody follows the turn from another node: its events are to be written."""
 
+ACCEPTED: Final = "\x1faccepted"
+"""Never signalled: a turn that was accepted and left to others waits for it no time at all."""
+
 TIME_IS_UP: Final = b""
 """The value of a signal that did not come in time."""
 

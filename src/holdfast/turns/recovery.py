@@ -12,7 +12,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from holdfast.backends.records import Overdue
-from holdfast.errors import ConfigError, StoreError, TurnFailed, TurnParked
+from holdfast.errors import ConfigError, StoreError, TurnAbandoned, TurnFailed, TurnParked
+from holdfast.turns.tenants import DELIVERIES, belonging
 
 if TYPE_CHECKING:  # the store makes loops, a loop works on its store
     from holdfast.turns.store import TurnStore
@@ -78,6 +79,7 @@ class RecoveryLoop:
         self._rest = rest
         self._drain = drain
         self._all_tenants = all_tenants
+        self._tenants = (store.settings.tenant, belonging(store.settings.tenant, DELIVERIES))
         self._take = take or store.take_over
         self._page = _PAGE
         self._waiting: deque[list[Overdue]] = deque()
@@ -159,7 +161,7 @@ class RecoveryLoop:
 
     def _wanted(self, turn: Overdue) -> bool:
         store = self._store
-        if turn.key in self._sessions or (turn.key.tenant != store.settings.tenant and not self._all_tenants):
+        if turn.key in self._sessions or (turn.key.tenant not in self._tenants and not self._all_tenants):
             return False
         if not store.handlers.knows(turn.handler):
             if turn.handler not in self._unknown and len(self._unknown) < _PAGE:
@@ -198,7 +200,7 @@ class RecoveryLoop:
             self.taken += taken
         except TurnParked:
             self.taken += 1
-        except TurnFailed:
+        except (TurnFailed, TurnAbandoned):
             self.taken += 1
             _log.error("turn %r of handler %r has failed for good", turn.turn_id, turn.handler)
         except StoreError as error:

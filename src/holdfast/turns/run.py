@@ -28,6 +28,7 @@ from holdfast.errors import (
     SessionGone,
     StoreError,
     StoreUnavailable,
+    TurnAbandoned,
     TurnConflict,
     TurnFailed,
     TurnOvertaken,
@@ -374,10 +375,11 @@ class TurnRun:
     # --- giving up ---
 
     async def _failed_attempt(self, granted: Granted, error: Exception) -> None:
-        """After an attempt that raised: given up for good if it was the last one, else free for the next."""
+        """After an attempt that raised: given up for good if it was the last one or says so, else free for the next."""
         self.store.setbacks.note(self.key, self.request.turn_id, granted.attempt)
+        last = granted.attempt >= self.store.settings.max_attempts or isinstance(error, TurnAbandoned)
         try:
-            if granted.attempt < self.store.settings.max_attempts or isinstance(error, StoreError | TurnOvertaken):
+            if not last or isinstance(error, StoreError | TurnOvertaken):
                 await self.release()
             else:
                 await end_failed(self, granted, f"{type(error).__name__}: {error}")

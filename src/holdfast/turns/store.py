@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Self, TypeVar, Unpack
 
 from holdfast.backends.contract import Backend
@@ -12,6 +13,7 @@ from holdfast.backends.records import Conflict, Fenced, Granted, Overdue, Parked
 from holdfast.errors import (
     ConfigError,
     OutcomeUnknown,
+    StoreError,
     TurnConflict,
     TurnFinished,
     TurnNotFound,
@@ -36,6 +38,7 @@ from holdfast.turns.recovery import RecoveryLoop, RecoveryOptions
 from holdfast.turns.run import TurnRun, uncancelled
 from holdfast.turns.setbacks import Setbacks
 from holdfast.turns.takeover import Takeover
+from holdfast.turns.tenants import DELIVERIES, belonging
 from holdfast.turns.turn import Handler, Handlers, Turn
 
 H = TypeVar("H", bound=Handler)
@@ -190,22 +193,30 @@ class TurnStore(SessionStore):
         input: str | Message | None = None,
         turn_id: str,
         user: str = "",
+        ttl: Duration | None = None,
     ) -> bool:
         """Accepts a turn and leaves it to whoever recovers turns of this handler (`recovering`; where that is done here, at once).
-        Once this returns, the input is durable and the turn will be run. False where it was accepted before, or is finished.
+        Once this returns, the input is durable and the turn will be run. False where it is finished, waits, or is run now. It
+        may be repeated as often as one likes, and takes none of the turn's attempts.
 
+        ``ttl``: of the session, where this turn makes it.
         Raises `TurnMismatch`, `WrongUser`, `OutcomeUnknown` and the store's errors.
         """
         name, _ = self.handlers.find(handler)
         run = self._run(session_id, input, turn_id, name, user, "queue", None, 0, False)
+        run.request.birth = self.birth(user, ttl)
         reply = await run.accepting.ask()
         if isinstance(reply, Running | Parked | Replay):
             return False
         if not isinstance(reply, Granted | Queued):
             raise run.accepting.refused(reply)
-        await run.release()
+        if isinstance(reply, Granted):
+            with suppress(StoreError):  # else its lease runs out
+                await self.backend.park(run.key, run.request.turn_id, fence=reply.fence, name=marks.ACCEPTED, for_ms=0)
+        else:
+            await run.release()
         self.look_soon()
-        return isinstance(reply, Queued) or reply.attempt == 1
+        return True
 
     def look_soon(self) -> None:
         """Has recovery look now, where it runs on this node, instead of after its pause."""
@@ -258,6 +269,11 @@ class TurnStore(SessionStore):
     def failures(self) -> Failures:
         """Turns that failed for good, for whoever looks after the store."""
         return Failures(self)
+
+    @property
+    def deliveries(self) -> Self:
+        """The same store for turns that bring replies to where their messages came from; recovered along with this one's."""
+        return self.for_tenant(belonging(self.settings.tenant, DELIVERIES))
 
     def turn(
         self,

@@ -1,0 +1,21 @@
+"""Tenants that belong to a real one: what Holdfast keeps for it, apart from its sessions."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from holdfast.sessions.ids import MAX_ID
+
+FAILED: Final = "\x1ffailed"
+"""Notes of turns that failed for good."""
+
+DELIVERIES: Final = "\x1fdeliveries"
+"""Turns that bring a reply to where its message came from."""
+
+
+def belonging(tenant: str, mark: str) -> str:
+    """The tenant of this kind that belongs to ``tenant``."""
+    if len(tenant) + len(mark) > MAX_ID:
+        tenant = hashlib.blake2b(tenant.encode(), digest_size=32).hexdigest()
+    return tenant + mark
