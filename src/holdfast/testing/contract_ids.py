@@ -214,6 +214,29 @@ class IdContract(ContractBase):
         assert again.fence == grant.fence
         assert again.steps == [(name, name.encode()) for name in HOSTILE]
 
+    async def test_any_text_is_the_name_of_a_signal(self, backend: Backend) -> None:
+        for name in HOSTILE:
+            grant = await granted(backend, name)
+            assert await backend.park(KEY, name, fence=grant.fence, name=name, for_ms=600_000) is None
+        for name in HOSTILE[::2]:
+            assert await backend.signal(KEY, name, name.encode()) == (name,)
+        for name in HOSTILE[1::2]:
+            assert await backend.signal(KEY, "stop", name.encode(), turn_id=name) == (name,)
+        for n, name in enumerate(HOSTILE):
+            grant = await granted(backend, name)
+            assert grant.steps == [("stop" if n % 2 else name, name.encode())]
+            await finish(backend, name, grant)
+
+    async def test_events_are_kept_under_any_names(self, backend: Backend) -> None:
+        grants = [
+            (text, SessionKey(text, text), await granted(backend, text, SessionKey(text, text))) for text in HOSTILE
+        ]
+        for text, key, grant in grants:
+            await backend.append_events(key, text, fence=grant.fence, chunk=text.encode(), keep_ms=600_000)
+        for text, key, _ in grants:
+            assert (await backend.read_events(key, text)).chunks == [text.encode()]
+            assert (await backend.read_events(key, text + "x")).chunks == []
+
     async def test_turn_and_step_names_do_not_run_into_each_other(self, backend: Backend) -> None:
         for mark in SEPARATORS:
             key = SessionKey("acme", f"s{mark}")

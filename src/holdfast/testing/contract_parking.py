@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from holdfast.backends.contract import Backend
-from holdfast.backends.records import Absent, Fenced, Gone, Granted, Overdue, Parked, Queued, Running, Signalled
+from holdfast.backends.records import (
+    Absent,
+    Fenced,
+    Gone,
+    Granted,
+    Mismatch,
+    Overdue,
+    Parked,
+    Queued,
+    Running,
+    Signalled,
+)
 from holdfast.testing.calls import (
     KEY,
     LONG_MS,
@@ -189,6 +200,23 @@ class ParkingContract(ContractBase):
         got(await begin(backend, "t1"), Running)
         await finish(backend, "t1", grant)
         assert await backend.park(KEY, "t1", fence=grant.fence, name="ok", for_ms=LONG_MS) == Fenced()
+
+    async def test_who_parked_a_turn_has_let_go_of_it(self, backend: Backend) -> None:
+        token = new_token()
+        grant = await granted(backend, "t1", token=token)
+        await backend.park(KEY, "t1", fence=grant.fence, name="ok", for_ms=LONG_MS)
+        for withdraw in (False, True):
+            await backend.release(KEY, "t1", token=token, withdraw=withdraw)
+        assert await backend.renew(KEY, "t1", fence=grant.fence, lease_ms=LONG_MS) == Fenced()
+        late = await backend.record(KEY, "t1", fence=grant.fence, name="a", value=b"late", lease_ms=LONG_MS)
+        assert late == Fenced()
+        got(await begin(backend, "t1", token=token), Parked)
+        await backend.signal(KEY, "ok", b"yes")
+        assert (await granted(backend, "t1", token=token)).steps == [("ok", b"yes")]
+
+    async def test_a_parked_turn_is_its_input(self, backend: Backend) -> None:
+        await self._parked(backend, "t1")
+        assert await begin(backend, "t1", text=b"another") == Mismatch()
 
     async def test_a_parked_turn_can_be_withdrawn_after_it_was_begun_again(self, backend: Backend) -> None:
         await put(backend, {"a": b"1"})
