@@ -18,6 +18,9 @@ from holdfast.testing.stateful import play, random_steps
 
 NOW_KEY = "test-now"
 REAL_TIME = "local t = redis.call('TIME')\n"
+OWN_EXPIRY = "redis.call('PEXPIRE', events, keep_ms)"
+"""What ends events is their key's own expiry, by the server's real clock."""
+UNTIL = ":test-until"
 
 
 class ServerClock(FakeClock):
@@ -34,13 +37,19 @@ class ServerClock(FakeClock):
     def advance_ms(self, ms: int) -> None:
         super().advance_ms(ms)
         self._server.command("SET", NOW_KEY, self())
+        names = self._server.command("KEYS", f"*{UNTIL}")
+        assert isinstance(names, list)
+        for name in names:
+            if int(str(self._server.command("GET", name))) <= self():
+                self._server.command("DEL", name, name.removesuffix(UNTIL))
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
     with RedisServer() as server:
-        assert REAL_TIME in SERVER.code
+        assert REAL_TIME in SERVER.code and OWN_EXPIRY in SERVER.code
         code = SERVER.code.replace(REAL_TIME, f"do return tonumber(redis.call('GET', '{NOW_KEY}')) end\n" + REAL_TIME)
+        code = code.replace(OWN_EXPIRY, f"redis.call('SET', events .. '{UNTIL}', now + keep_ms)")
         server.command("FUNCTION", "LOAD", code)
         yield server
 

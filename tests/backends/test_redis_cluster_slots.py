@@ -65,6 +65,7 @@ async def filled(backend: RedisBackend) -> Granted:
     await backend.resolve(KEY, new_commit_id())
     grant = await granted(backend, "t1", token=TOKEN)
     await backend.record(KEY, "t1", fence=grant.fence, name="one", value=b"1", lease_ms=600_000)
+    await backend.append_events(KEY, "t1", fence=grant.fence, chunk=b"x", keep_ms=600_000)
     return grant
 
 
@@ -72,6 +73,9 @@ CALLS: dict[str, Call] = {
     "begin": lambda b, g: begin(b, "t2"),
     "renew": lambda b, g: b.renew(KEY, "t1", fence=g.fence, lease_ms=600_000),
     "record": lambda b, g: b.record(KEY, "t1", fence=g.fence, name="two", value=b"2", lease_ms=600_000),
+    "signal": lambda b, g: b.signal(KEY, "ok", b"yes"),
+    "park": lambda b, g: b.park(KEY, "t1", fence=g.fence, name="ok", for_ms=600_000),
+    "append_events": lambda b, g: b.append_events(KEY, "t1", fence=g.fence, chunk=b"y", keep_ms=600_000),
     "commit of a turn": lambda b, g: finish(b, "t1", g, {"b": b"2"}),
     "update": lambda b, g: put(b, {"a": b"2"}, appends=[b"x"], ttl_ms=7_200_000),
     "release": lambda b, g: b.release(KEY, "t1", token=TOKEN, withdraw=False),
@@ -83,12 +87,12 @@ CALLS: dict[str, Call] = {
 READS: dict[str, Call] = {
     "load": lambda b, g: record_of(b),
     "read_log": lambda b, g: b.read_log(KEY, start=0, count=10),
+    "read_events": lambda b, g: b.read_events(KEY, "t1"),
     "scan": lambda b, g: scanned(b),
     "by_user": lambda b, g: of_user(b, "ann", KEY.tenant),
     "overdue": lambda b, g: b.overdue(),
 }
-KINDS = "slojnipf"
-HALVES = ["", "l", "s", "o", "f", "ip", "jn", "lojnipf"]
+HALVES = ["", "l", "s", "o", "f", "ip", "jn", "e", "lojenipf"]
 
 
 @pytest.mark.parametrize("name", [*CALLS, *READS])

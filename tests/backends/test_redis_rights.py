@@ -111,7 +111,14 @@ async def everyday(backend: RedisBackend) -> None:
     await backend.renew(KEY, "t1", fence=grant.fence, lease_ms=1000)
     for step in ("one", "two"):
         await backend.record(KEY, "t1", fence=grant.fence, name=step, value=b"v", lease_ms=1000)
+    for chunk in (b"a", b"b"):
+        await backend.append_events(KEY, "t1", fence=grant.fence, chunk=chunk, keep_ms=1000)
+    assert (await backend.read_events(KEY, "t1")).chunks == [b"a", b"b"]
     await begin(backend, "t2")
+    assert await backend.park(KEY, "t1", fence=grant.fence, name="ok", for_ms=60_000) is None
+    assert await backend.signal(KEY, "ok", b"yes") == ("t1",)
+    grant = await granted(backend, "t1", token=token)
+    await backend.append_events(KEY, "t1", fence=grant.fence, chunk=b"c", keep_ms=1000)
     await backend.release(KEY, "t1", token=token, withdraw=False)
     assert len(await backend.overdue()) == 1
     await granted(backend, "t1", token=token)

@@ -14,6 +14,7 @@ from holdfast.backends.records import (
     Change,
     Committed,
     Delta,
+    EventChunks,
     Granted,
     LogPage,
     OutcomeLimits,
@@ -45,6 +46,7 @@ from holdfast.testing.calls import (
 from holdfast.testing.servers import RedisServer
 
 NAMES = Keys("hf")
+OTHER = SessionKey("acme", "other")
 SESSION = NAMES.session(KEY)
 LOG, OUTCOMES = NAMES.sibling(KEY, "l"), NAMES.sibling(KEY, "o")
 
@@ -159,6 +161,10 @@ async def test_a_truncated_head_is_corrupt(server: RedisServer, backend: RedisBa
         begin(backend, "t2"),
         backend.commit(KEY, update({"a": b"2"})),
         backend.renew(KEY, "t1", fence=1, lease_ms=1),
+        backend.signal(KEY, "ok", b"yes"),
+        backend.park(KEY, "t1", fence=1, name="ok", for_ms=1),
+        backend.append_events(KEY, "t1", fence=1, chunk=b"x", keep_ms=1),
+        backend.read_events(KEY, "t1"),
     ):
         with pytest.raises(CorruptRecord):
             await call
@@ -197,6 +203,7 @@ async def fill_up(server: RedisServer) -> None:
     backend = await open_redis(server.url)
     kept: list[SessionKey] = []
     grant = await granted(backend, "t1")
+    parting = await granted(backend, "t1", OTHER)
     with pytest.raises(StoreFull, match="maxmemory"):
         for n in range(1000):
             key = SessionKey("acme", f"full-{n}")
@@ -205,6 +212,17 @@ async def fill_up(server: RedisServer) -> None:
     with pytest.raises(StoreFull):
         for n in range(1000):
             await begin(backend, "t2", SessionKey("acme", f"new-{n}"), text=b"x" * 20_000)
+    server.command("CONFIG", "SET", "maxmemory", "8mb")  # the last inputs were large: there may be room for small ones
+    for call in (
+        backend.record(KEY, "t1", fence=grant.fence, name="s", value=b"v", lease_ms=1000),
+        backend.signal(KEY, "ok", b"yes"),
+        backend.append_events(KEY, "t1", fence=grant.fence, chunk=b"x", keep_ms=1000),
+    ):
+        with pytest.raises(StoreFull):
+            await call
+    assert await backend.read_events(KEY, "t1") == EventChunks()
+    assert await backend.park(OTHER, "t1", fence=parting.fence, name="ok", for_ms=1000) is None
+    server.command("CONFIG", "SET", "maxmemory", "16mb")
     record = await record_of(backend, kept[0])
     assert record.fields["a"].value == b"x" * 50_000
     assert isinstance(await backend.load(kept[0], tail=1, known=record.version), Unchanged)
@@ -293,6 +311,10 @@ async def test_hostile_turn_ids_are_found_overdue(backend: RedisBackend) -> None
         token = new_token()
         grant = await granted(backend, turn, key, token=token, text=b"input")
         await backend.record(key, turn, fence=grant.fence, name="step", value=b"v", lease_ms=1000)
+        assert await backend.signal(key, turn, turn.encode("utf-8", "surrogatepass"), turn_id=turn) == (turn,)
+        assert await backend.park(key, turn, fence=grant.fence, name=turn, for_ms=1) is not None
+        assert await backend.append_events(key, turn, fence=grant.fence, chunk=b"c", keep_ms=60_000) is None
+        assert (await backend.read_events(key, turn)).chunks == [b"c"]
         await backend.release(key, turn, token=token, withdraw=False)
     assert {(turn.key, turn.turn_id) for turn in await backend.overdue()} == {(SessionKey("a:b", t), t) for t in turns}
 
@@ -301,6 +323,7 @@ async def test_all_keys_of_a_session_share_a_partition(server: RedisServer, back
     token = new_token()
     grant = await granted(backend, "t1", token=token)
     await backend.record(KEY, "t1", fence=grant.fence, name="s", value=b"v", lease_ms=1000)
+    await backend.append_events(KEY, "t1", fence=grant.fence, chunk=b"c", keep_ms=60_000)
     await finish(backend, "t1", grant, {"a": b"1"})
     stored = server.command("KEYS", "*")
     assert isinstance(stored, list) and len({name[: name.index("}")] for name in stored}) == 1
@@ -343,7 +366,9 @@ async def test_delete_leaves_nothing_but_counters_and_indexes(server: RedisServe
     token = new_token()
     grant = await granted(backend, "t1", token=token, user="ann")
     await backend.record(KEY, "t1", fence=grant.fence, name="s", value=b"v", lease_ms=1000)
+    await backend.append_events(KEY, "t1", fence=grant.fence, chunk=b"c", keep_ms=60_000)
     await begin(backend, "t2", user="ann")
+    await backend.signal(KEY, "ok", b"yes", turn_id="t2")
     await put(backend, {"a": b"1"}, appends=[b"x"])
     assert await backend.delete(KEY)
     stored = server.command("KEYS", "*")

@@ -13,35 +13,26 @@ from typing import Any, Final, TypeVar
 from holdfast.backends.contract import Watch
 from holdfast.backends.measures import Measure
 from holdfast.backends.records import (
-    Absent,
-    AlreadyThere,
     BeginReply,
     BeginRequest,
-    Busy,
     CommitReply,
-    Conflict,
     Delta,
+    EventChunks,
     Fenced,
     Finding,
-    Gone,
     Listing,
     LogPage,
-    Mismatch,
     OutcomeLimits,
     Overdue,
     Packed,
-    Queued,
     Record,
     Rejected,
-    Replay,
     ResolveReply,
-    Running,
-    Seen,
     SessionKey,
+    Signalled,
     Unchanged,
     Unresolvable,
     Version,
-    WrongUserFound,
 )
 from holdfast.backends.redis import health, listings
 from holdfast.backends.redis.calls import Calls, TransactionRefused
@@ -50,7 +41,7 @@ from holdfast.backends.redis.cluster_health import cluster_findings
 from holdfast.backends.redis.cluster_hints import ShardHints
 from holdfast.backends.redis.figures import client_measures_of, server_measures_of
 from holdfast.backends.redis.findings import findings
-from holdfast.backends.redis.keys import Keys, subject_of, text_bytes
+from holdfast.backends.redis.keys import Keys, bytes_text, subject_of, text_bytes
 from holdfast.backends.redis.packer import Packer
 from holdfast.backends.redis.packing import (
     CommitPacker,
@@ -64,16 +55,20 @@ from holdfast.backends.redis.packing import (
     read_committed,
     read_granted,
     read_record,
+    read_steps,
     read_stored,
     short,
 )
 from holdfast.backends.redis.pages import PageLimits, read_pages
+from holdfast.backends.redis.replies import not_granted, refused_commit
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.users import UserIndex
 from holdfast.backends.redis.wire import Arg
+from holdfast.backends.rules import parked_token
 from holdfast.errors import InvalidInput, StoreFull, StoreTimeout
 
 _BEGIN, _COMMIT, _LOAD, _RECORD, _RENEW, _RELEASE, _RESOLVE, _DELETE, _READ_LOG = "bclrnxvdg"
+_SIGNAL, _PARK, _APPEND_EVENTS, _READ_EVENTS = "szef"
 """The functions' names; see functions/sessions.lua."""
 
 T = TypeVar("T")
@@ -182,7 +177,7 @@ class RedisBackend:
             if unindexed:
                 await self._users.renew(key, committed.incarnation)
             return committed
-        return _refused_commit(reply, key)
+        return refused_commit(reply, key)
 
     async def delete(self, key: SessionKey) -> bool:
         there, user, indexed = await self._calls.write(_DELETE, self._key(key))
@@ -262,7 +257,7 @@ class RedisBackend:
         head: bytes = reply if reply.__class__ is bytes else reply[0]
         if head[0] == 71:  # "G"
             return read_granted(reply, key, request.tail)
-        return _not_granted(reply, head, key)
+        return not_granted(reply, head, key)
 
     async def record(
         self, key: SessionKey, turn_id: str, *, fence: int, name: str, value: bytes, lease_ms: int
@@ -271,9 +266,27 @@ class RedisBackend:
         reply = await self._calls.write(_RECORD, self._key(key), data)
         return Fenced() if reply == b"F" else None
 
-    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | None:
+    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | Signalled | None:
         data = _numbers(fence, lease_ms) + short(text_bytes(turn_id))
         reply = await self._calls.write(_RENEW, self._key(key), data)
+        if reply.__class__ is list:
+            return Signalled(read_steps(reply))
+        return Fenced() if reply == b"F" else None
+
+    async def signal(
+        self, key: SessionKey, name: str, value: bytes, *, turn_id: str = "", ahead: bool = False
+    ) -> tuple[str, ...]:
+        data = bytes((ahead,)) + parked_token(name) + short(text_bytes(turn_id)) + pack_step(name, value)
+        reached = await self._calls.write(_SIGNAL, self._key(key), data)
+        return tuple(map(bytes_text, reached))
+
+    async def park(self, key: SessionKey, turn_id: str, *, fence: int, name: str, for_ms: int) -> Fenced | bytes | None:
+        data = _numbers(fence, for_ms) + parked_token(name) + short(text_bytes(turn_id)) + pack_step(name, b"")
+        reply: list[bytes] | bytes = await self._calls.write(_PARK, self._key(key), data)
+        if isinstance(reply, list):
+            return reply[0]
+        if reply[0] == 73:  # "I"
+            await self._users.renew(key, reply[1:])
         return Fenced() if reply == b"F" else None
 
     async def release(self, key: SessionKey, turn_id: str, *, token: bytes, withdraw: bool) -> None:
@@ -290,6 +303,20 @@ class RedisBackend:
 
     async def overdue(self, *, limit: int = 100) -> list[Overdue]:
         return await listings.overdue(self._calls, self._keys, limit)
+
+    # --- streams ---
+
+    async def append_events(
+        self, key: SessionKey, turn_id: str, *, fence: int, chunk: bytes, keep_ms: int
+    ) -> Fenced | None:
+        data = _numbers(fence, keep_ms) + short(text_bytes(turn_id))
+        reply = await self._calls.write(_APPEND_EVENTS, self._key(key), data, chunk)
+        return Fenced() if reply == b"F" else None
+
+    async def read_events(self, key: SessionKey, turn_id: str, *, fence: int = 0, start: int = 0) -> EventChunks:
+        data = _numbers(fence, start) + short(text_bytes(turn_id))
+        reply = await self._calls.read(_READ_EVENTS, self._key(key), data, large=True)
+        return EventChunks() if reply is None else EventChunks(*reply)
 
     # --- signals, end ---
 
@@ -330,37 +357,3 @@ class RedisBackend:
 
 def _numbers(*numbers: int) -> bytes:
     return b"".join([number.to_bytes(8, "little") for number in numbers])
-
-
-def _refused_commit(reply: Any, key: SessionKey) -> CommitReply:
-    if reply.__class__ is list:
-        if reply[0] == b"X":
-            return Conflict(tuple(name[1:].decode() for name in reply[1]) if len(reply) > 1 else ())
-        return Seen(read_stored(reply, subject_of(key)))
-    return _COMMIT_REPLIES[reply]
-
-
-_COMMIT_REPLIES: dict[bytes, CommitReply] = {
-    b"G": Gone(),
-    b"W": WrongUserFound(),
-    b"F": Fenced(),
-    b"N": AlreadyThere(),
-}
-
-
-def _not_granted(reply: Any, head: bytes, key: SessionKey) -> BeginReply:
-    match head[:1]:
-        case b"P":
-            return Replay(read_stored(reply, subject_of(key)))
-        case b"R":
-            return Running(int.from_bytes(head[1:9], "little"))
-        case b"Q":
-            return Queued(int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little"))
-        case b"Y":
-            return Busy(int.from_bytes(head[1:9], "little"))
-        case b"M":
-            return Mismatch()
-        case b"A":
-            return Absent()
-        case _:
-            return WrongUserFound()

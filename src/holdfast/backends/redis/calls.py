@@ -22,7 +22,7 @@ from holdfast.errors import StoreError, StoreUnavailable
 LARGE_BATCH: Final = 256
 """How many commands of a listing are sent together."""
 
-_DURABLE: Final = frozenset("bcrvdu")
+_DURABLE: Final = frozenset("bcrvdusz")
 """Functions whose effect, or whose answer, has to survive a failover at ``replicated``. Leases and tidying need not."""
 
 
@@ -74,7 +74,8 @@ class Calls:
                 return _send(node, key, command, write=True, deadline=deadline, asking=asking)
 
             node, reply = await self._again(send, key, node, trouble, True, deadline)
-        if self._quorum is not None and letter in _DURABLE:
+        # a list from `renew`, too: steps that a signal has written, which the turn is going to act on
+        if self._quorum is not None and (letter in _DURABLE or reply.__class__ is list):
             assert node is not None
             await node.acks.wait(_counter_beside(key), self._quorum, deadline)
         return reply

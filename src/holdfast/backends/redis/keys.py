@@ -1,8 +1,8 @@
 """Where things rest: key names, one hash-tag partition for all keys of a session.
 
 `<prefix>:{p}:<kind>:<tenant>:<id>` with p = 0..1023 written as two characters. Kinds: s session, l log, z pages of the log,
-o outcomes, j journal of a turn, n refused updates; for each partition i sessions of a tenant, p pending turns, f fences, u
-sessions of a user; c is the channel of hints.
+o outcomes, j journal of a turn, e events of a turn, n refused updates; for each partition i sessions of a tenant, p pending
+turns, f fences, u sessions of a user; c is the channel of hints.
 """
 
 from __future__ import annotations

@@ -328,7 +328,7 @@ def read_granted(reply: Any, key: SessionKey, wanted: int) -> Granted:
         record = read_record(fields, tail, subject_of(key))
         if pages:
             put_older(record, pages[0], wanted, subject_of(key))
-    return Granted(fence, attempt, incarnation, now, record, _steps(steps or []), entry or b"")
+    return Granted(fence, attempt, incarnation, now, record, read_steps(steps or []), entry or b"")
 
 
 def pack_step(name: str, value: bytes) -> bytes:
@@ -336,7 +336,7 @@ def pack_step(name: str, value: bytes) -> bytes:
     return short(text_bytes(name)) + value
 
 
-def _steps(entries: list[bytes]) -> list[tuple[str, bytes]]:
+def read_steps(entries: list[bytes]) -> list[tuple[str, bytes]]:
     """A journal in the order of the first writes; a name that was written again has its last value."""
     steps: dict[str, bytes] = {}
     for entry in entries:

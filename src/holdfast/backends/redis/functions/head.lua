@@ -24,7 +24,9 @@ local FORMAT, PAGED = 1, 2        -- a head with pages (pages.lua) has the numbe
 local TURN = '<I8I8I8I4I4Bc0I2c0'  -- lease, place, due, order, attempt, token, handler
 local WAIT = '<I4I8I8I4BBc0I2c0'   -- a pending turn that is not running: order, place, due, attempt, steps, token, id
 local INPUT = '<Bc0I2c0'           -- fingerprint, handler; then the accepted log entry
-local JOINED, STEPS, MARKED = 1, 2, 4   -- flags: somebody waits for the running turn; it has a journal; see refused()
+-- Flags: somebody waits for the running turn; it has a journal; see refused(); it was signalled since it was granted.
+local JOINED, STEPS, MARKED, SIGNALLED = 1, 2, 4, 8
+local PARKED = 9                   -- bytes of a parked turn's token (rules.parked_token); a runner's has 8
 
 local function corrupt(what)
   error({err = 'HFCORRUPT ' .. what})
@@ -281,10 +283,10 @@ end
 
 -- Ends a life with all that belongs to it; the fence counter stays.
 local function wipe(h, key, base, rest)
-  local doomed, waits = {base .. 'l' .. rest, base .. 'o' .. rest, base .. 'z' .. rest}, {}
+  local doomed, waits = {base .. 'l' .. rest, base .. 'o' .. rest, base .. 'z' .. rest, base .. 'e' .. rest}, {}
   if h.running ~= '' then
     waits[1] = member(rest, h.running)
-    if has(h.flags, STEPS) then doomed[4] = journal(base, rest, h.running) end
+    if has(h.flags, STEPS) then doomed[5] = journal(base, rest, h.running) end
   end
   for _, w in ipairs(waiters(h)) do
     waits[#waits + 1] = member(rest, w.id)

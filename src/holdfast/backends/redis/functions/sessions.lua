@@ -36,6 +36,7 @@ local function delete_damaged(key, base, rest)
     if string.byte(name) == 43 then doomed[#doomed + 1] = journal(base, rest, string.sub(name, 2)) end
   end
   local gone = unlink(key, doomed)
+  redis.call('UNLINK', base .. 'e' .. rest)  -- may outlast a session that has expired: not a sign of one
   local tenant, id = split(rest)
   redis.call('ZREM', base .. 'i:' .. tenant, id)
   return {gone > 0 and 1 or 0, '', '0'}
@@ -170,6 +171,10 @@ offer('r', record)
 offer('n', renew)
 offer('x', release, 'allow-oom')
 offer('v', resolve, 'allow-oom')
+offer('s', signal)
+offer('z', park, 'allow-oom')
+offer('e', append_events)
+offer('f', read_events, 'no-writes')
 offer('l', load, 'no-writes')
 offer('g', read_log, 'no-writes')
 offer('d', delete, 'allow-oom')

@@ -19,6 +19,20 @@ local function set_aside(h, key)
   return w, '+' .. w.id, input
 end
 
+local function steps_of(base, rest, turn)
+  local steps = redis.call('LRANGE', journal(base, rest, turn), 0, -1)
+  if #steps == 0 then corrupt('journal') end
+  return steps
+end
+
+-- Begins a journal. Pushing first: a server that is out of memory refuses that, but not what comes after an UNLINK in a script.
+local function begin_journal(j, step)
+  if redis.call('RPUSH', j, step) > 1 then  -- behind what an evicted session left
+    redis.call('UNLINK', j)
+    redis.call('RPUSH', j, step)
+  end
+end
+
 -- `sent`: the input that this call brought ('' in a takeover, nil where it was just accepted); another one is sent back.
 local function granted(h, key, base, rest, rec, snapshot, sent, now)
   local reply = struct.pack('<BI8I4I4c12I8BI8', 71, h.fence, h.attempt, h.inc1, h.inc2, now, rec, h.expires)
@@ -27,11 +41,7 @@ local function granted(h, key, base, rest, rec, snapshot, sent, now)
   if sent and not entry then corrupt('an accepted input is missing') end
   if entry == sent then entry = false end
   if rec < 2 and not steps and not entry then return reply end
-  local journaled = false
-  if steps then
-    journaled = redis.call('LRANGE', journal(base, rest, h.running), 0, -1)
-    if #journaled == 0 then corrupt('journal') end
-  end
+  local journaled = steps and steps_of(base, rest, h.running)
   return {reply, snapshot[1] or false, snapshot[2] or false, journaled, entry or false, snapshot[3]}
 end
 
@@ -78,6 +88,7 @@ local function begin(keys, args)
       input = redis.call('HGET', key, '+' .. turn)
       if not input then corrupt('an accepted input is missing') end
       if asked ~= '' and struct.unpack('<Bc0', input) ~= asked then return 'M' end
+      if #mine.token == PARKED and now < mine.due then return struct.pack('<BI8', 90, mine.due - now) end
     else
       local o = outcome_of(h, base, rest, 't' .. turn, age, now)
       if o then
@@ -158,7 +169,9 @@ local function begin(keys, args)
     h.order, h.attempt = mine.order, mine.attempt
     if mine.steps > 0 then h.flags = h.flags + STEPS end
     drop_waiter(h, mine_at)
-  elseif not running then
+  elseif running then
+    if has(h.flags, SIGNALLED) then h.flags = h.flags - SIGNALLED end  -- the grant brings the whole journal
+  else
     h.arrivals = h.arrivals + 1
     h.order, h.attempt, h.asked, h.handler = h.arrivals, 0, asked, handler
     entry = args[2]
@@ -200,8 +213,7 @@ local function record(keys, args)
   local j, first = journal(base, rest, turn), not has(h.flags, STEPS)
   local step = string.sub(args[1], at)
   if first then
-    redis.call('UNLINK', j)
-    redis.call('RPUSH', j, step)
+    begin_journal(j, step)
     h.flags = h.flags + STEPS
   elseif redis.call('RPUSHX', j, step) == 0 then
     corrupt('journal')
@@ -218,9 +230,10 @@ local function renew(keys, args)
   local fence, lease_ms, turn = struct.unpack('<I8I8I2c0', args[1])
   local h = held(key, base, rest, turn, fence, lease_ms, now)
   if not h then return 'F' end
+  local told = has(h.flags, SIGNALLED) and steps_of(base, rest, turn)
   save(h, key, base, rest, now, 't', packed_turn(h))
   redis.call('ZADD', base .. 'p', h.due, member(rest, turn))
-  return 'K'
+  return told or 'K'
 end
 
 -- Gives up lease or place of a pending turn; returns its waiting entry and the hash fields that this changes.
@@ -235,13 +248,13 @@ local function let_go(h, key, turn, now)
   return w, field, input
 end
 
-local function save_let_go(h, key, base, rest, turn, field, input, now)
+local function save_let_go(h, key, base, rest, w, field, input, now)
   if field then
     save(h, key, base, rest, now, 'r', '', field, input)
   else
     save(h, key, base, rest, now)
   end
-  redis.call('ZADD', base .. 'p', now, member(rest, turn))
+  redis.call('ZADD', base .. 'p', w.due, member(rest, w.id))
   tell(base, rest, 'release')
 end
 
@@ -275,7 +288,7 @@ local function release(keys, args)
   if withdraw == 1 then
     withdrawn(h, key, base, rest, turn, w, field, now)
   else
-    save_let_go(h, key, base, rest, turn, field, input, now)
+    save_let_go(h, key, base, rest, w, field, input, now)
   end
   return 'K'
 end
@@ -292,9 +305,9 @@ local function resolve(keys, args)
   if kind == 'u' and refused(base, rest, op, age, now) then return 'J' end
   if h and kind == 't' and h.fence <= fence and (h.running == op or find_waiter(h, op)) then
     -- Certain, whatever a ring has dropped: this attempt's commit would have ended the pending turn.
-    local _, field, input = let_go(h, key, op, now)
+    local w, field, input = let_go(h, key, op, now)
     h.fence = next_fence(base)
-    save_let_go(h, key, base, rest, op, field, input, now)
+    save_let_go(h, key, base, rest, w, field, input, now)
     return 'J'
   end
   if h and (h.dropped >= now - age_ms or (age > 0 and age_ms >= age)) then return 'U' end
