@@ -13,6 +13,7 @@ from holdfast.backends.records import (
     BeginRequest,
     CommitReply,
     Delta,
+    EventChunks,
     Fenced,
     Finding,
     Listing,
@@ -21,6 +22,7 @@ from holdfast.backends.records import (
     Record,
     ResolveReply,
     SessionKey,
+    Signalled,
     Unchanged,
     Version,
 )
@@ -84,8 +86,16 @@ class LazyBackend:
             lambda backend: backend.record(key, turn_id, fence=fence, name=name, value=value, lease_ms=lease_ms)
         )
 
-    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | None:
+    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | Signalled | None:
         return await self._call(lambda backend: backend.renew(key, turn_id, fence=fence, lease_ms=lease_ms))
+
+    async def signal(
+        self, key: SessionKey, name: str, value: bytes, *, turn_id: str = "", ahead: bool = False
+    ) -> tuple[str, ...]:
+        return await self._call(lambda backend: backend.signal(key, name, value, turn_id=turn_id, ahead=ahead))
+
+    async def park(self, key: SessionKey, turn_id: str, *, fence: int, name: str, for_ms: int) -> Fenced | bytes | None:
+        return await self._call(lambda backend: backend.park(key, turn_id, fence=fence, name=name, for_ms=for_ms))
 
     async def release(self, key: SessionKey, turn_id: str, *, token: bytes, withdraw: bool) -> None:
         await self._call(lambda backend: backend.release(key, turn_id, token=token, withdraw=withdraw))
@@ -95,6 +105,16 @@ class LazyBackend:
 
     async def overdue(self, *, limit: int = 100) -> list[Overdue]:
         return await self._call(lambda backend: backend.overdue(limit=limit))
+
+    async def append_events(
+        self, key: SessionKey, turn_id: str, *, fence: int, chunk: bytes, keep_ms: int
+    ) -> Fenced | None:
+        return await self._call(
+            lambda backend: backend.append_events(key, turn_id, fence=fence, chunk=chunk, keep_ms=keep_ms)
+        )
+
+    async def read_events(self, key: SessionKey, turn_id: str, *, fence: int = 0, start: int = 0) -> EventChunks:
+        return await self._call(lambda backend: backend.read_events(key, turn_id, fence=fence, start=start))
 
     async def publish(self, key: SessionKey, hint: bytes) -> None:
         await self._call(lambda backend: backend.publish(key, hint))

@@ -14,6 +14,7 @@ from holdfast.backends.records import (
     CommitReply,
     Committed,
     Delta,
+    EventChunks,
     Fenced,
     Finding,
     Granted,
@@ -23,6 +24,7 @@ from holdfast.backends.records import (
     Record,
     ResolveReply,
     SessionKey,
+    Signalled,
     Unchanged,
     Version,
 )
@@ -107,8 +109,18 @@ class MeteredBackend:
         call = self.inner.record(key, turn_id, fence=fence, name=name, value=value, lease_ms=lease_ms)
         return await _timed(self._ops["record"], call)
 
-    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | None:
+    async def renew(self, key: SessionKey, turn_id: str, *, fence: int, lease_ms: int) -> Fenced | Signalled | None:
         return await _timed(self._ops["renew"], self.inner.renew(key, turn_id, fence=fence, lease_ms=lease_ms))
+
+    async def signal(
+        self, key: SessionKey, name: str, value: bytes, *, turn_id: str = "", ahead: bool = False
+    ) -> tuple[str, ...]:
+        call = self.inner.signal(key, name, value, turn_id=turn_id, ahead=ahead)
+        return await _timed(self._ops["signal"], call)
+
+    async def park(self, key: SessionKey, turn_id: str, *, fence: int, name: str, for_ms: int) -> Fenced | bytes | None:
+        call = self.inner.park(key, turn_id, fence=fence, name=name, for_ms=for_ms)
+        return await _timed(self._ops["park"], call)
 
     async def release(self, key: SessionKey, turn_id: str, *, token: bytes, withdraw: bool) -> None:
         await _timed(self._ops["release"], self.inner.release(key, turn_id, token=token, withdraw=withdraw))
@@ -118,6 +130,18 @@ class MeteredBackend:
 
     async def overdue(self, *, limit: int = 100) -> list[Overdue]:
         return await _timed(self._ops["overdue"], self.inner.overdue(limit=limit))
+
+    # --- streams ---
+
+    async def append_events(
+        self, key: SessionKey, turn_id: str, *, fence: int, chunk: bytes, keep_ms: int
+    ) -> Fenced | None:
+        call = self.inner.append_events(key, turn_id, fence=fence, chunk=chunk, keep_ms=keep_ms)
+        return await _timed(self._ops["append_events"], call)
+
+    async def read_events(self, key: SessionKey, turn_id: str, *, fence: int = 0, start: int = 0) -> EventChunks:
+        call = self.inner.read_events(key, turn_id, fence=fence, start=start)
+        return await _timed(self._ops["read_events"], call)
 
     # --- signals, end ---
 
