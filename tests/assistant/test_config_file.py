@@ -26,6 +26,11 @@ prompt = { zh = "手机?", en = "Phone?" }
 [tasks.replies.done]
 text = { zh = "好", en = "Done" }
 """
+CHANNEL = """
+[channels.shop]
+secrets = ["a secret of some length"]
+callback_url = "https://chat.example/replies"
+"""
 
 
 @pytest.fixture
@@ -85,6 +90,15 @@ def test_a_store_is_a_url_with_options(written: Any) -> None:
         ),
         (TASK + 'ask = "fone"', "replies.done.ask names no slot of task 't'; did you mean 'phone'?"),
         (TASK + TASK, "two tasks have one name"),
+        ("[channels.shop]\nsecrts = 1", "channels.shop.secrts is not a setting; did you mean 'secrets'?"),
+        ("[channels.shop]\nkind = 'generic'", 'channels.shop: kind = "generic" needs secrets'),
+        ("[channels.shop]\nkind = 'wechat'\napp_id = 'x'", 'channels.shop: kind = "wechat" needs secrets'),
+        (CHANNEL + "app_id = 'x'", 'channels.shop: app_id does not belong to kind = "generic"'),
+        (CHANNEL + "options = {a = 1}", "channels.shop: options are for an adapter of your own"),
+        (CHANNEL.replace("secrets", "secrets = ['short'] #"), "channels.shop: a secret has at least 16 characters"),
+        (CHANNEL.replace("https", "file"), "channels.shop.callback_url: is not a URL"),
+        (CHANNEL + "secrets_file = 'none'", "channels.shop: secrets_file 'none' cannot be read"),
+        (CHANNEL + "[server]\nrecovery_every = 0", "channels need recovery"),
         ("[server\nport = 1", "not TOML: Expected ']' at the end of a table declaration (at line 1, column 8)"),
         ("a = 1\nb = x", "not TOML: Invalid value (at line 2, column 5)"),
     ],

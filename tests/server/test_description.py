@@ -43,6 +43,8 @@ OPERATIONS = [
     ("GET", "/v1/passages"),
     ("GET", "/v1/passages/{passage_id}"),
     ("GET", "/v1/info"),
+    ("POST", "/v1/channels/webhook/{name}"),
+    ("GET", "/v1/channels/webhook/{name}"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),

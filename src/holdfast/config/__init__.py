@@ -5,6 +5,7 @@ A value comes from (the first that has it) the caller's overrides, the environme
 relative to the file; what is written (store, index) is relative to the working directory.
 """
 
+from holdfast.config.channels import ChannelSection
 from holdfast.config.fields import Language, MaskKind
 from holdfast.config.loading import load_config
 from holdfast.config.sections import (
@@ -19,6 +20,7 @@ from holdfast.config.tree import Config
 
 __all__ = [
     "AssistantSection",
+    "ChannelSection",
     "Config",
     "KnowledgeSection",
     "Language",

@@ -99,7 +99,7 @@ def _known(place: list[str | int]) -> list[str]:
     """The keys of the section at this place."""
     model: Any = Config
     for part in place:
-        if isinstance(part, str) and hasattr(model, "model_fields"):
+        if isinstance(part, str) and part in getattr(model, "model_fields", ()):  # else it is a name that the user gave
             hint = StoreWithOptions if part == "store" else model.model_fields[part].annotation
             model = next((arg for arg in (hint, *get_args(hint)) if hasattr(arg, "model_fields")), hint)
     return list(getattr(model, "model_fields", ()))

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from holdfast.config.channels import ChannelName, ChannelSection
 from holdfast.config.fields import PREFIX, MaskKind
 from holdfast.config.sections import (
     AssistantSection,
@@ -33,11 +34,20 @@ class Config(BaseSettings):
     assistant: AssistantSection = AssistantSection()
     sensitive: dict[str, MaskKind] = {}
     tasks: tuple[TaskSection, ...] = ()
+    channels: dict[ChannelName, ChannelSection] = {}
 
     @field_validator("store", mode="wrap")
     @classmethod
     def _with_options(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> StoreSection:
         return value if isinstance(value, StoreSection) else StoreWithOptions.model_validate(value)
+
+    @model_validator(mode="after")
+    def _answers_channels(self) -> Config:
+        if self.channels and not self.server.recovery_every:
+            raise ValueError(
+                "channels need recovery: with server.recovery_every = 0 messages would be accepted and never answered"
+            )
+        return self
 
     @model_validator(mode="after")
     def _speaks_all_languages(self) -> Config:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from starlette.responses import Response
 from holdfast import __version__
 from holdfast.config import Config
 from holdfast.errors import HoldfastError, StoreError
+from holdfast.server.channels.delivering import Delivering
+from holdfast.server.channels.routes import add_channel_routes
 from holdfast.server.describing import describe
 from holdfast.server.desk import TurnDesk
 from holdfast.server.faults import Seldom
@@ -40,7 +42,14 @@ _ABOUT: Final = (
 )
 
 
-def create_app(store: TurnStore, assistant: Served, config: Config | None = None, *, page: Path = PAGE) -> FastAPI:
+def create_app(
+    store: TurnStore,
+    assistant: Served,
+    config: Config | None = None,
+    *,
+    page: Path = PAGE,
+    channels: Mapping[str, Delivering] | None = None,
+) -> FastAPI:
     """The server's ASGI application. Store and assistant stay the caller's to close, after `node_of(app).desk.drain`.
 
     One store serves one application: the assistant is registered there as the handler of its turns, and what it does is
@@ -79,6 +88,7 @@ def create_app(store: TurnStore, assistant: Served, config: Config | None = None
     add_turn_routes(app, node)  # first, because routes are tried in order
     add_session_routes(app, node)
     add_node_routes(app, node)
+    add_channel_routes(app, channels or {}, settings.max_input_chars)
     add_page_routes(app, page)
     describe(app, keys=bool(settings.keys))
     return app

@@ -36,6 +36,11 @@ async def new_turn(request: Request, max_bytes: int, max_chars: int) -> shapes.N
     return turn
 
 
+async def whole_body(request: Request, max_bytes: int) -> bytes:
+    """The body as it came, whatever it is. Raises `Refused`."""
+    return await _read(request, max_bytes)
+
+
 async def _read(request: Request, max_bytes: int) -> bytes:
     """The whole body. It is counted while it comes: a length may be missing, or wrong."""
     announced = request.headers.get("content-length", "")

@@ -17,6 +17,7 @@ from holdfast.config import Config
 from holdfast.knowledge.adding import add
 from holdfast.knowledge.index import KnowledgeIndex
 from holdfast.server.app import create_app, node_of
+from holdfast.server.channels.building import opened_channels
 from holdfast.telemetry.polling import polling
 from holdfast.turns.failures import FailureText
 from holdfast.turns.store import TurnStore
@@ -40,7 +41,8 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
             knowledge = await opened.enter_async_context(await _knowledge(config, progress))
         assistant = await build_assistant(config, knowledge=knowledge)
         opened.push_async_callback(assistant.aclose)
-        app = create_app(store, assistant, config)
+        channels = await opened.enter_async_context(opened_channels(config, store))
+        app = create_app(store, assistant, config, channels=channels)
         await opened.enter_async_context(polling(node_of(app).telemetry.server, config.server.server_figures_every))
         store.failure_text = _failure_text(config)
         if config.server.recovery_every:
@@ -48,7 +50,7 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
                 store.recovering(
                     every=config.server.recovery_every,
                     parallel=config.server.max_concurrent_turns,
-                    drain=0,  # the desk has drained
+                    drain=config.server.drain if channels else 0,  # the desk has drained; deliveries are not its own
                     take=node_of(app).desk.take_over,
                 )
             )

@@ -12,6 +12,7 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from holdfast.server.channels.routes import PREFIX as SIGNED
 from holdfast.server.faults import log_fault
 from holdfast.server.metrics import Metrics
 from holdfast.server.problems import UNAUTHORIZED, Refused
@@ -52,7 +53,7 @@ class Rim:
             await send(message)
 
         try:
-            if under_v1 and self._keys and not self._may(scope):
+            if under_v1 and self._keys and not scope["path"].startswith(SIGNED) and not self._may(scope):
                 await problem_reply(Refused(UNAUTHORIZED), Request(scope))(scope, receive, send_on)
             else:
                 await self._app(scope, receive, send_on)
