@@ -35,7 +35,7 @@ async def node() -> AsyncIterator[Served]:
         (b'{"input": ""}', 422, "invalid-request"),
         (b'{"input": " \\n\\t\\u3000"}', 422, "invalid-request"),
         (b'{"input": "x", "more": 1}', 422, "invalid-request"),
-        (b'{"input": "x", "on_busy": "interrupt"}', 422, "invalid-request"),
+        (b'{"input": "x", "on_busy": "drop"}', 422, "invalid-request"),
         (b'{"input": "' + b"x" * 101 + b'"}', 422, "invalid-request"),
         (b'{"input": "' + b"x" * 1_000_000 + b'"}', 413, "body-too-large"),
     ],

@@ -40,6 +40,8 @@ OPERATIONS = [
     ("GET", "/v1/sessions/{session_id}/messages"),
     ("POST", "/v1/sessions/{session_id}/turns"),
     ("GET", "/v1/sessions/{session_id}/turns/{turn_id}/events"),
+    ("DELETE", "/v1/sessions/{session_id}/turns/{turn_id}"),
+    ("POST", "/v1/sessions/{session_id}/signals/{name}"),
     ("GET", "/v1/passages"),
     ("GET", "/v1/passages/{passage_id}"),
     ("GET", "/v1/info"),
@@ -64,6 +66,7 @@ async def test_every_operation_is_described() -> None:
     turn = paths["/v1/sessions/{session_id}/turns"]["post"]
     assert set(turn["responses"]) == {
         "200",
+        "202",
         *(str(code) for code in (400, 404, 408, 409, 410, 413, 415, 422, 500, 503, 504)),
     }
     assert set(turn["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}

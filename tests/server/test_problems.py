@@ -14,10 +14,19 @@ from holdfast.server.replies import shown_problem
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "http-api.md"
 ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, HoldfastError)]
-OUR_FAULT = {"HoldfastError", "ConfigError", "UnknownScheme", "MissingExtra", "ServerUnsuitable", "StepMisuse"}
+OUR_FAULT = {
+    "HoldfastError",
+    "ConfigError",
+    "UnknownScheme",
+    "MissingExtra",
+    "ServerUnsuitable",
+    "StepMisuse",
+    "SignalTimeout",
+}
 ARGUMENTS = {
     "TurnFinished": (None,),
     "TurnFailed": ("secret words", None),
+    "TurnParked": ("secret words", "t-1", "approval", 5.0),
     "ModelError": ("secret words", "empty"),
     **dict.fromkeys(
         ("UnreadableDocument", "UnsupportedDocument", "EncryptedDocument", "EmptyDocument"), ("secret words", "why")
@@ -61,6 +70,7 @@ def test_the_words_of_a_fault_are_not_told(error: type[HoldfastError]) -> None:
         (errors.LimitExceeded, 422),
         (errors.WrongUser, 403),
         (errors.TurnFailed, 500),
+        (errors.TurnParked, 409),
     ],
 )
 def test_the_status_of_those_to_plan_for(error: type[HoldfastError], status: int) -> None:

@@ -95,8 +95,10 @@ async def test_a_stream_goes_on_after_the_last_event_that_was_seen(node: Served)
     session_id = await node.session()
     first = asyncio.create_task(node.turn(session_id, "hold a", "t-1", stream=True))
     await node.running(session_id, "t-1")
-    run = _run(node, session_id, "t-1")
-    followers = [asyncio.create_task(node.follow(session_id, "t-1", f"{run}.{seen}")) for seen in (1, 2)]
+    turn = node_of(node.app).desk.find(session_id, "t-1")
+    assert turn is not None
+    ids = [f"{event.run}.{event.number}" for event in turn.events]
+    followers = [asyncio.create_task(node.follow(session_id, "t-1", seen)) for seen in ids]
     stranger = asyncio.create_task(node.follow(session_id, "t-1", "0a0a0a0a.7"))
     await asyncio.sleep(0.02)
     node.assistant.open("a")
@@ -104,15 +106,10 @@ async def test_a_stream_goes_on_after_the_last_event_that_was_seen(node: Served)
     for seen, follower in enumerate(followers, 1):
         assert events_of((await follower).text) == whole[seen:]
     other = events_of((await stranger).text)
+    assert len(ids) == 2
     assert [event.kind for event in other] == ["restarted", *(event.kind for event in whole)]
     assert said(other) == "hold: a"
     assert (await node.follow(session_id, "t-1", whole[-1].id)).status_code == 204
-
-
-def _run(node: Served, session_id: str, turn_id: str) -> str:
-    turn = node_of(node.app).desk.find(session_id, turn_id)
-    assert turn is not None
-    return turn.run
 
 
 async def test_a_turn_of_another_node_is_waited_for(nodes: list[Served]) -> None:
@@ -120,12 +117,12 @@ async def test_a_turn_of_another_node_is_waited_for(nodes: list[Served]) -> None
     first = asyncio.create_task(nodes[0].turn(session_id, "hold a", "t-1"))
     await nodes[0].running(session_id, "t-1")
     follower = asyncio.create_task(nodes[1].follow(session_id, "t-1"))
-    await asyncio.sleep(0.1)
+    await nodes[1].running(session_id, "t-1")
     assert not follower.done()
     nodes[0].assistant.open("a")
     events = events_of((await follower).text)
-    assert [event.kind for event in events if event.kind != "status"] == ["restarted", "token", "done"]
-    assert events[-1].data["reply"] == (await first).json()["reply"]
+    assert [event.kind for event in events] == ["status", "token", "token", "done"]
+    assert said(events) == events[-1].data["reply"] == (await first).json()["reply"]
     assert nodes[1].assistant.calls == []
 
 
@@ -232,3 +229,55 @@ async def test_an_event_that_only_the_server_may_send_is_dropped() -> None:
     assert turn.events == []
     turn.emit("step", {"name": "mine"})
     assert [event.kind for event in turn.events] == ["step"]
+
+
+async def test_a_stream_goes_on_on_another_node_with_the_same_ids(nodes: list[Served]) -> None:
+    session_id = await nodes[0].session()
+    first = asyncio.create_task(nodes[0].turn(session_id, "hold a", "t-1", stream=True))
+    await nodes[0].running(session_id, "t-1")
+    turn = node_of(nodes[0].app).desk.find(session_id, "t-1")
+    assert turn is not None
+    seen = f"{turn.events[-1].run}.{turn.events[-1].number}"
+    again = [
+        asyncio.create_task(nodes[1].follow(session_id, "t-1", seen)),
+        asyncio.create_task(nodes[1].follow(session_id, "t-1")),
+    ]
+    await nodes[1].running(session_id, "t-1")
+    nodes[0].assistant.open("a")
+    whole = events_of((await first).text)
+    rest, all_of_it = [events_of((await stream).text) for stream in again]
+    ids = [(event.kind, event.id) for event in whole]
+    assert [(event.kind, event.id) for event in rest] == ids[2:]
+    assert [(event.kind, event.id) for event in all_of_it] == ids
+    after = events_of((await nodes[1].follow(session_id, "t-1", seen)).text)
+    assert [(event.kind, event.id) for event in after] == ids[2:]
+
+
+async def test_the_same_turn_posted_to_another_node_streams_there_too(nodes: list[Served]) -> None:
+    session_id = await nodes[0].session()
+    first = asyncio.create_task(nodes[0].turn(session_id, "hold a", "t-1"))
+    await nodes[0].running(session_id, "t-1")
+    second = asyncio.create_task(nodes[1].turn(session_id, "hold a", "t-1", stream=True))
+    await nodes[1].running(session_id, "t-1")
+    nodes[0].assistant.open("a")
+    events = events_of((await second).text)
+    assert [event.kind for event in events] == ["status", "token", "token", "done"]
+    assert said(events) == (await first).json()["reply"]
+    assert nodes[1].assistant.calls == []
+
+
+async def test_a_takeover_restarts_the_stream_for_whoever_saw_the_first_attempt() -> None:
+    async with served(2, lease=0.6) as nodes:
+        session_id = await nodes[0].session()
+        dead = asyncio.create_task(nodes[0].turn(session_id, "hold a", "t-1", stream=True))
+        await nodes[0].running(session_id, "t-1")
+        turn = node_of(nodes[0].app).desk.find(session_id, "t-1")
+        assert turn is not None
+        seen = f"{turn.events[-1].run}.{turn.events[-1].number}"
+        await nodes[0].store.leases.close()  # it renews no more
+        nodes[1].assistant.open("a")
+        events = events_of((await nodes[1].follow(session_id, "t-1", seen)).text)
+        assert [event.kind for event in events] == ["restarted", "status", "token", "token", "done"]
+        assert said(events) == events[-1].data["reply"] == "hold: a"
+        nodes[0].assistant.open("a")
+        await dead

@@ -6,9 +6,14 @@ import asyncio
 
 import pytest
 
-from holdfast import Turn
+from holdfast import Store, Turn
 from holdfast.errors import TurnConflict, TurnFinished, TurnNotFound, TurnParked
 from store_nodes import Nodes, eventually
+
+
+async def log_of(store: Store) -> list[tuple[str, str]]:
+    """Role and content of the whole log."""
+    return [(message.role, message.content) async for message in store.messages("s")]
 
 
 class Talking:
@@ -89,7 +94,7 @@ async def test_a_waiting_turn_that_is_cancelled_never_runs(nodes: Nodes) -> None
     assert (await cancelling).status == (await second).status == "cancelled"
     assert (await first).status == "cancelled"
     assert ran == []
-    assert [message.content for message in (await store.load("s")).messages][-1] == "x"
+    assert (await log_of(store))[-1] == ("user", "x")
 
 
 async def test_a_parked_turn_is_cancelled_at_once(nodes: Nodes) -> None:
@@ -135,7 +140,7 @@ async def test_a_newer_message_interrupts_the_one_that_runs(nodes: Nodes) -> Non
     said = await older
     assert said.status == "cancelled"
     assert said.reply.startswith("0 1 ")
-    contents = [message.content for message in (await first.load("s")).messages]
+    contents = [content for _, content in await log_of(first)]
     assert contents == ["tell me all", said.reply, "no, short", "short"]
 
 
@@ -152,7 +157,7 @@ async def test_the_newest_of_several_interrupts_all_before_it(nodes: Nodes) -> N
     last = await store.run_turn("s", lambda turn: turn.reply("last"), input="4", on_busy="interrupt")
     assert last.reply == "last"
     assert [(await task).status for task in running] == ["cancelled"] * 3
-    assert [m.content for m in (await store.load("s")).messages if m.role == "user"] == ["1", "2", "3", "4"]
+    assert [content for role, content in await log_of(store) if role == "user"] == ["1", "2", "3", "4"]
 
 
 async def test_a_handler_that_swallows_the_cancelling_is_cancelled_all_the_same(nodes: Nodes) -> None:

@@ -66,7 +66,7 @@ class ServerSection(Section):
     max_concurrent_turns: int = Field(default=64, ge=1)
     turn_timeout: Seconds = 120.0
     drain: Seconds = 30.0
-    on_busy: Literal["queue", "reject"] = "queue"
+    on_busy: Literal["queue", "reject", "interrupt"] = "queue"
     server_figures_every: Seconds = 10.0
     recovery_every: SecondsOrOff = 2.0
     node: str = Field(default="", max_length=64)

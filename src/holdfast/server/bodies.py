@@ -18,6 +18,7 @@ _PATIENCE_S: Final = 30.0
 
 _NEW_SESSION: Final = msgspec.json.Decoder(shapes.NewSession)
 _NEW_TURN: Final = msgspec.json.Decoder(shapes.NewTurn)
+_NEW_SIGNAL: Final = msgspec.json.Decoder(shapes.NewSignal)
 
 
 async def new_session(request: Request, max_bytes: int) -> shapes.NewSession:
@@ -34,6 +35,12 @@ async def new_turn(request: Request, max_bytes: int, max_chars: int) -> shapes.N
     if not turn.input.strip():
         raise Refused(INVALID, "`input` is empty.")
     return turn
+
+
+async def new_signal(request: Request, max_bytes: int) -> shapes.NewSignal:
+    """The body of a signal; none at all is one without a value. Raises `Refused`."""
+    body = await _read(request, max_bytes)
+    return _decoded(_NEW_SIGNAL, request, body) if body.strip() else shapes.NewSignal()
 
 
 async def whole_body(request: Request, max_bytes: int) -> bytes:

@@ -16,6 +16,9 @@ _REF: Final = "#/components/schemas/{name}"
 _SHAPES: Final = (
     shapes.NewSession,
     shapes.NewTurn,
+    shapes.NewSignal,
+    shapes.Signalled,
+    shapes.Pending,
     shapes.Session,
     shapes.SessionList,
     shapes.MessageList,
@@ -30,7 +33,8 @@ EVENT_STREAM: Final[dict[str, Any]] = {
     "text/event-stream": {
         "schema": {
             "type": "object",
-            "description": "One event: status, token, citations, restarted, done (an `Outcome`), error (a `Problem`).",
+            "description": "One event: status, token, citations, restarted, parked (a `Pending`), done (an `Outcome`), error (a "
+            "`Problem`).",
             "properties": {
                 "id": {"type": "string"},
                 "event": {"type": "string"},
@@ -53,9 +57,10 @@ def described(
     parameters: Sequence[Mapping[str, Any]] = (),
     text: str = "",
     empty: int = 0,
+    accepted: type | None = None,
 ) -> dict[str, Any]:
-    """Arguments of a route: what it answers with (``shape`` as JSON, other ``content``, ``empty`` with a further status), the
-    kinds of problem, its body, and ``parameters`` that the route reads by itself."""
+    """Arguments of a route: what it answers with (``shape`` as JSON, other ``content``, ``empty`` with a further status,
+    ``accepted`` with 202), the kinds of problem, its body, and ``parameters`` that the route reads by itself."""
     ways: dict[str, Any] = {}
     if shape is not None:
         ways["application/json"] = {"schema": _ref(shape)}
@@ -63,6 +68,11 @@ def described(
     answers: dict[int | str, dict[str, Any]] = {status: {"description": summary, **({"content": ways} if ways else {})}}
     if empty:
         answers[empty] = {"description": "Nothing more to say"}
+    if accepted is not None:
+        answers[202] = {
+            "description": "Not ended yet",
+            "content": {"application/json": {"schema": _ref(accepted)}},
+        }
     for slug in ("unauthorized", *problems, "internal"):
         kind = _KINDS[slug]
         answer = answers.setdefault(kind.status, {"description": "", "content": {}})

@@ -9,12 +9,20 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from holdfast.backends.records import Overdue
-from holdfast.errors import HoldfastError, OutcomeUnknown, SessionNotFound, TurnFailed, TurnMismatch
+from holdfast.errors import (
+    HoldfastError,
+    OutcomeUnknown,
+    QueueTimeout,
+    SessionNotFound,
+    TurnFailed,
+    TurnMismatch,
+    TurnParked,
+)
 from holdfast.server import shapes
 from holdfast.server.faults import log_fault
 from holdfast.server.metrics import Metrics
 from holdfast.server.problems import DRAINING, OVERLOADED, TURN_TIMEOUT, Refused, kind_of, problem_of
-from holdfast.server.running import BEGIN, RunningTurn
+from holdfast.server.running import RunningTurn
 from holdfast.turns.accepting import Policy
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.store import TurnStore
@@ -22,6 +30,9 @@ from holdfast.turns.turn import Handler, Turn
 
 HANDLER: Final = "assistant"
 """The name under which every node registers the assistant, so that one can go on where another stopped."""
+
+_ENDING_S: Final = 5.0
+"""How long a request that cancels a turn waits for its end."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -61,8 +72,10 @@ class TurnDesk:
         """The turn of this id, if it runs (or is followed) here."""
         return self._turns.get((session_id, turn_id))
 
-    def post(self, session_id: str, turn_id: str, text: str, on_busy: Policy) -> tuple[RunningTurn, bool]:
-        """The turn with this input: started, or (True) the same one that runs here already.
+    def post(
+        self, session_id: str, turn_id: str, text: str, on_busy: Policy, *, streams: bool = False
+    ) -> tuple[RunningTurn, bool]:
+        """The turn with this input: started, or (True) the same one that runs here already. ``streams``: somebody reads its events.
 
         Raises `Refused` while the node stops or runs as many turns as it may, and `TurnMismatch`.
         """
@@ -70,24 +83,41 @@ class TurnDesk:
         if known is not None and known.text is not None:
             if known.text != text:
                 raise TurnMismatch("this turn runs with another input")
-            return known, True
+            if known.begun or known.streams or not streams:
+                return known, True
         self._check_room(self._posted)
-        turn = RunningTurn(session_id, turn_id, text)
+        turn = RunningTurn(session_id, turn_id, text, streams=streams)
         return self._started(turn, self._run(turn, text, on_busy), self._posted), False
 
     def follow(self, session_id: str, turn_id: str) -> RunningTurn:
         """The turn of this id, whatever its input: the one that runs here, or a wait for its outcome. Raises `Refused`."""
-        if (known := self._turns.get((session_id, turn_id))) is not None:
+        known = self._turns.get((session_id, turn_id))
+        if known is not None and (known.begun or known.streams):
             return known
         self._check_room(self._joined)
-        turn = RunningTurn(session_id, turn_id, None)
+        turn = RunningTurn(session_id, turn_id, None, streams=True)
         wait = max(self._store.settings.wait_ms / 1000, self._timeout)
-        work = self._store.join_turn(session_id, turn_id, HANDLER, wait=wait, on_event=turn.emit)
+        work = self._store.join_turn(session_id, turn_id, HANDLER, wait=wait, on_event=turn.emit, stream=True)
         return self._started(turn, self._not_reborn(session_id, work), self._joined)
+
+    async def cancel(self, session_id: str, turn_id: str) -> shapes.Outcome | shapes.Pending:
+        """Has a turn end, wherever it runs: its outcome, or that it will end. Raises `TurnNotFound`, `TurnFailed`, and the store's
+        errors."""
+        try:
+            outcome = await self._store.cancel_turn(session_id, turn_id, HANDLER, wait=_ENDING_S)
+        except QueueTimeout:
+            return shapes.Pending(session_id, turn_id, "cancelling")
+        return shapes.outcome_of(outcome, self._node)
+
+    async def signal(self, session_id: str, name: str, value: Any, turn_id: str) -> shapes.Signalled:
+        """Tells a turn what it waits for. Raises `TurnNotFound`, and the store's errors."""
+        return shapes.Signalled(session_id, await self._store.signal(session_id, name, value, turn_id=turn_id))
 
     async def take_over(self, found: Overdue) -> bool:
         """Runs a turn that another node left behind to its end, so that it can be followed here. False where it is not to be had,
         or this node has no room for it."""
+        if found.handler != HANDLER:
+            return not self.draining and await self._store.take_over(found)
         key = (found.key.id, found.turn_id)
         if self.draining or key in self._turns or len(self._posted) >= self._limit:
             return False
@@ -137,7 +167,13 @@ class TurnDesk:
         if store.cache.get(store.key(session_id), 0) is None and not await store.exists(session_id):
             raise SessionNotFound(f"there is no session {session_id!r}")
         work = store.run_turn(
-            session_id, HANDLER, input=text, turn_id=turn.turn_id, on_busy=on_busy, on_event=turn.emit
+            session_id,
+            HANDLER,
+            input=text,
+            turn_id=turn.turn_id,
+            on_busy=on_busy,
+            on_event=turn.emit,
+            stream=turn.streams,
         )
         return await self._not_reborn(session_id, work)
 
@@ -151,7 +187,8 @@ class TurnDesk:
     async def _handle(self, turn: Turn) -> Any:
         if turn.session.version is None:
             raise _Unborn(f"there is no session {turn.session.id!r}")
-        turn.emit(BEGIN)
+        if (running := self._turns.get((turn.session.id, turn.id))) is not None:
+            running.begun = True
         return await self._assistant(turn)
 
     async def _to_its_end(self, turn: RunningTurn, work: Awaitable[Outcome], kept: set[RunningTurn]) -> None:
@@ -162,7 +199,10 @@ class TurnDesk:
             async with limit:
                 outcome = await work
             turn.done(shapes.outcome_of(outcome, self._node))
-            result = "replayed" if outcome.replayed else "completed"
+            result = "replayed" if outcome.replayed else outcome.status
+        except TurnParked as parked:
+            turn.rest(shapes.parked_of(turn.session_id, turn.turn_id, parked.left, parked.waiting_for))
+            result = "parked"
         except asyncio.CancelledError as error:
             self._fail(turn, Refused(DRAINING), error)
             result = "given_back"

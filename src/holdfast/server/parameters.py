@@ -27,6 +27,10 @@ SESSION_ID: Final[Mapping[str, Any]] = {
     "description": _SESSION,
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_ID},
 }
+SignalName = Annotated[
+    str, Path(min_length=1, max_length=MAX_ID, description="The name that the turn waits for (`Turn.wait_for`).")
+]
+
 IDEMPOTENCY_KEY: Final[Mapping[str, Any]] = {
     "name": "Idempotency-Key",
     "in": "header",

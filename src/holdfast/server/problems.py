@@ -162,6 +162,14 @@ KINDS_OF_ERRORS: Final[Mapping[type[HoldfastError], Kind]] = {
         "The turn was given up after its last attempt, and is kept for the operator. Send the input under a new "
         "Idempotency-Key to try it anew.",
     ),
+    errors.TurnParked: Kind(
+        "turn-parked",
+        409,
+        "Turn waits",
+        "The turn waits for a signal. Follow its events, or send it again with the same Idempotency-Key.",
+        5,
+    ),
+    errors.SignalTimeout: INTERNAL,
     errors.TurnMismatch: Kind(
         "turn-mismatch",
         422,

@@ -12,13 +12,15 @@ from starlette.responses import Response, StreamingResponse
 
 from holdfast.errors import StoreUnavailable
 from holdfast.server.problems import UNAUTHORIZED, Problem, kind_of, problem_of
-from holdfast.server.running import Event, RunningTurn
+from holdfast.server.running import BEFORE, Event, RunningTurn
 
 HEARTBEAT_S: Final = 10.0
 """Seconds of silence after which a comment is sent: proxies close a silent stream."""
 
 RETRY_MS: Final = 1000
 """When a browser's EventSource comes back by itself."""
+
+_SILENCE: Final = b": still here\n\n"
 
 _DONE: Final = ".done"
 """Ends the id of a last event, so that any node knows that there is nothing after it."""
@@ -62,27 +64,38 @@ def saw_the_end(last_event_id: str) -> bool:
 
 
 async def _lines(turn: RunningTurn, last_event_id: str, heartbeat: float) -> AsyncIterator[bytes]:
-    run, _, number = last_event_id.partition(".")
-    seen = 0
-    head = b"retry: %d\n\n" % RETRY_MS
-    if run == turn.run and number.isdecimal():
-        seen = int(number)
-    elif last_event_id:  # what was seen belongs to another attempt, or another node's
-        head += _line(turn, 0, Event("restarted", {}))
-    yield head
+    yield b"retry: %d\n\n" % RETRY_MS
+    run, number = _parts(last_event_id)
+    place = 0
+    if run:  # where to go on can be told once the attempt is known that tells now
+        while turn.run == BEFORE and not turn.ended:
+            if not await turn.further(len(turn.events), heartbeat):
+                yield _SILENCE
+        if turn.knows(run):
+            place = turn.place_of(run)
+        else:  # what was seen is of an attempt that is over, or of another node's making
+            place = turn.place_of(turn.run)
+            if place == len(turn.events) or turn.events[place].kind != "restarted":
+                yield _line(Event(turn.run, 0, "restarted", {}))
     while True:
         events = turn.events
-        if seen < len(events):
-            lines = b"".join([_line(turn, number + 1, events[number]) for number in range(seen, len(events))])
-            seen = len(events)
-            yield lines
+        if place < len(events):
+            lines = [_line(event) for event in events[place:] if event.run != run or event.number > number]
+            place = len(events)
+            yield b"".join(lines)
         elif turn.ended:
             return
-        elif not await turn.further(seen, heartbeat):
-            yield b": still here\n\n"
+        elif not await turn.further(place, heartbeat):
+            yield _SILENCE
 
 
-def _line(turn: RunningTurn, number: int, event: Event) -> bytes:
+def _parts(event_id: str) -> tuple[str, int]:
+    """The run and the number in an event's id; "" for none."""
+    run, _, number = event_id.partition(".")
+    return (run, int(number)) if number.isdecimal() else ("?" if event_id else "", 0)
+
+
+def _line(event: Event) -> bytes:
     end = _DONE if event.kind == "done" else ""
-    head = f"id: {turn.run}.{number}{end}\nevent: {event.kind}\ndata: "
+    head = f"id: {event.run}.{event.number}{end}\nevent: {event.kind}\ndata: "
     return b"".join((head.encode(), encode(event.data), b"\n\n"))

@@ -18,7 +18,7 @@ from holdfast.turns.outcome import Outcome as StoredOutcome
 
 _LAST_SECOND: Final = 253_402_300_799.0  # of the year 9999
 
-OnBusy = Literal["queue", "reject"]
+OnBusy = Literal["queue", "reject", "interrupt"]
 UserName = Annotated[
     str, msgspec.Meta(max_length=256, description="Whose session it is; empty: nobody's in particular.")
 ]
@@ -117,12 +117,40 @@ class MessageList(msgspec.Struct):
     total: int
 
 
-class Outcome(msgspec.Struct):
-    """A turn that was committed."""
+class NewSignal(msgspec.Struct, forbid_unknown_fields=True):
+    """What a turn is told."""
+
+    value: Annotated[Any, msgspec.Meta(description="What `wait_for` returns; any JSON.")] = None
+    turn_id: Annotated[
+        str, msgspec.Meta(max_length=256, description="Which turn; empty: the one that waits for it the longest.")
+    ] = ""
+
+
+class Signalled(msgspec.Struct):
+    """The turn that has the signal now."""
 
     session_id: str
     turn_id: str
-    status: Literal["completed"]
+
+
+class Pending(msgspec.Struct):
+    """A turn that has not ended. ``parked``: it waits for the signal ``waiting_for`` ("" where another node knows which), for
+    ``left`` seconds at the longest. ``cancelling``: it was told to end, and will.
+    """
+
+    session_id: str
+    turn_id: str
+    status: Literal["parked", "cancelling"]
+    waiting_for: str = ""
+    left: float = 0.0
+
+
+class Outcome(msgspec.Struct):
+    """A turn that was committed. ``cancelled``: ended by its user or a newer input, with what had been said by then."""
+
+    session_id: str
+    turn_id: str
+    status: Literal["completed", "cancelled"]
     reply: str
     citations: list[Citation]
     metadata: dict[str, Any]
@@ -205,7 +233,7 @@ def message_of(index: int, message: StoredMessage) -> Message:
 
 
 def outcome_of(outcome: StoredOutcome, node: str) -> Outcome:
-    """A completed outcome. Its reply is shown as it was committed: the assistant masked it before."""
+    """A committed outcome. Its reply is shown as it was committed: the assistant masked it before."""
     citations: list[Citation] = []
     metadata: dict[str, Any] = {}
     for message in outcome.messages:
@@ -215,7 +243,7 @@ def outcome_of(outcome: StoredOutcome, node: str) -> Outcome:
     return Outcome(
         outcome.session_id,
         outcome.turn_id,
-        "completed",
+        "cancelled" if outcome.status == "cancelled" else "completed",
         outcome.reply,
         citations,
         metadata,
@@ -225,6 +253,11 @@ def outcome_of(outcome: StoredOutcome, node: str) -> Outcome:
         outcome.replayed,
         node,
     )
+
+
+def parked_of(session_id: str, turn_id: str, left: float, waiting_for: str = "") -> Pending:
+    """A turn that waits for a signal."""
+    return Pending(session_id, turn_id, "parked", waiting_for, round(left, 3))
 
 
 def citations_of(citations: Iterable[StoredCitation]) -> list[Citation]:

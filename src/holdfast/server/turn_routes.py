@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from holdfast.server import shapes
-from holdfast.server.bodies import new_turn
+from holdfast.server.bodies import new_signal, new_turn
 from holdfast.server.describing import EVENT_STREAM, body_of, described
 from holdfast.server.node import Node
 from holdfast.server.parameters import (
@@ -19,6 +19,7 @@ from holdfast.server.parameters import (
     LAST_EVENT_ID,
     SESSION_ID,
     SessionId,
+    SignalName,
     TurnId,
     idempotency_key_of,
     last_event_id_of,
@@ -67,18 +68,23 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
             content=EVENT_STREAM,
             body=body_of(shapes.NewTurn, {"input": "Where is my order?"}),
             parameters=[SESSION_ID, IDEMPOTENCY_KEY, LAST_EVENT_ID],
-            text="An `Outcome`; with `Accept: text/event-stream` its events while it runs. The same `Idempotency-Key` with the "
-            "same input may be sent any number of times, to any node: it is one turn.",
+            text="An `Outcome`; with `Accept: text/event-stream` its events while it runs, whichever node runs it. The same "
+            "`Idempotency-Key` with the same input may be sent any number of times, to any node: it is one turn. A turn that waits "
+            "for a signal is answered with 202 and a `Pending`; its stream ends with the event `parked`.",
+            accepted=shapes.Pending,
         ),
     )
     async def post(request: Request) -> Response:
         session_id, last_event_id = session_id_of(request), last_event_id_of(request)
         turn_id = idempotency_key_of(request) or new_turn_id()
         body = await new_turn(request, settings.max_body_bytes, settings.max_input_chars)
-        turn, shared = desk.post(session_id, turn_id, body.input, body.on_busy or settings.on_busy)
-        if _streams(request):
+        streams = _streams(request)
+        turn, shared = desk.post(session_id, turn_id, body.input, body.on_busy or settings.on_busy, streams=streams)
+        if streams:
             return await _streamed(turn, last_event_id, request)
         await turn.settled()
+        if turn.parked is not None:
+            return json_reply(turn.parked, 202, headers={"Idempotency-Key": turn_id})
         if turn.outcome is None:
             return _refusal(turn, request)
         outcome = msgspec.structs.replace(turn.outcome, replayed=True) if shared else turn.outcome
@@ -95,8 +101,9 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
             *_REFUSALS,
             content=EVENT_STREAM,
             parameters=[LAST_EVENT_ID],
-            text="The events of a turn that runs here, from its start or after `Last-Event-ID`. For a finished turn, or one that "
-            "runs on another node: its reply as soon as it is there. 204 where `done` was the last event seen.",
+            text="The events of a turn, on whichever node it runs, from its start or after `Last-Event-ID`; also for a while after "
+            "its end, and its reply for as long as it is known. `restarted`: what was said before does not count any more, "
+            "because the turn goes on elsewhere. 204 where `done` was the last event seen.",
             empty=204,
         ),
     )
@@ -105,6 +112,42 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
         if saw_the_end(last_event_id):
             return Response(None, 204)
         return await _streamed(desk.follow(session_id, turn_id), last_event_id, request)
+
+    @app.delete(
+        "/v1/sessions/{session_id}/turns/{turn_id:path}",
+        tags=["turns"],
+        **described(
+            "Cancel a turn",
+            shapes.Outcome,
+            "turn-not-found",
+            "invalid-request",
+            *_REFUSALS,
+            text="The turn ends with what it has said until now, wherever it runs, waits or is parked: an `Outcome`, which is "
+            "`completed` where it was finished by then. 202 where it takes longer: it will end.",
+            accepted=shapes.Pending,
+        ),
+    )
+    async def cancel(session_id: SessionId, turn_id: TurnId) -> Response:
+        ended = await desk.cancel(session_id, turn_id)
+        return json_reply(ended, 202 if isinstance(ended, shapes.Pending) else 200)
+
+    @app.post(
+        "/v1/sessions/{session_id}/signals/{name}",
+        tags=["turns"],
+        **described(
+            "Tell a turn what it waits for",
+            shapes.Signalled,
+            "turn-not-found",
+            *("malformed", "body-too-large", "body-too-slow", "unsupported-media-type", "invalid-request"),
+            *("invalid-id", "store-unavailable", "outcome-unknown"),
+            body=body_of(shapes.NewSignal, {"value": {"approved": True}}),
+            text="The turn goes on at once, on any node. The first signal of a name counts; sending it again changes nothing.",
+            status=202,
+        ),
+    )
+    async def signal(session_id: SessionId, name: SignalName, request: Request) -> Response:
+        body = await new_signal(request, settings.max_body_bytes)
+        return json_reply(await desk.signal(session_id, name, body.value, body.turn_id), 202)
 
 
 def new_turn_id() -> str:

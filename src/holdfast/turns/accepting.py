@@ -148,6 +148,7 @@ class Accepting:
     async def _wait_until_due(self) -> BeginReply:
         """Asks again whenever the store hints, a lease may have ended, or the poll is due, until the deadline."""
         poll = self.store.settings.poll_ms / 1000
+        parked = False
         async with self.store.backend.watch(self.key) as watch:
             while True:
                 reply = await self.ask()
@@ -157,6 +158,9 @@ class Accepting:
                 if left <= 0:
                     raise self._gave_up(reply)
                 if isinstance(reply, Parked):
+                    if self.tail is not None and not parked:
+                        self.tail.parked(reply.left_ms / 1000)
+                    parked = True
                     await self._pause(watch, min(left, _PARKED_POLL_S, reply.left_ms / 1000 + 0.005), b"events")
                     continue
                 assert isinstance(reply, Queued | Running)

@@ -25,6 +25,9 @@ ATTEMPT: Final = "attempt"
 """The first event whenever a handler is started: what was told before does not count any more. Its data: ``fence``, which names
 the attempt, and ``number``, counted from 1."""
 
+PARKED: Final = "parked"
+"""Told, on each node for itself, to whoever waits for a turn that waits for a signal. Its data: ``left``, in seconds."""
+
 TOKEN: Final = "token"
 """The kind of an event that brings a further piece of the reply, as ``text``."""
 
@@ -134,6 +137,10 @@ class EventTail:
         self._fence = 0
         self._start = 0
         self._seen = 0
+
+    def parked(self, left: float) -> None:
+        """The turn waits for a signal, for so many seconds."""
+        self._emit(PARKED, {"left": left})
 
     async def read(self) -> None:
         """All that is new. Where the store cannot be reached it is left for the next time."""
