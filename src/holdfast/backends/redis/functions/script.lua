@@ -1,11 +1,10 @@
 -- --- as a script --------------------------------------------------------------------------------------------------
--- For servers without functions: the last argument names the function. Errors are returned, not raised, because
+-- For servers without functions: runs the one that was asked for (sessions.lua). Errors are returned, not raised, because
 -- Redis 6.2 passes on no table that `error` is given.
 
-local letter = table.remove(ARGV)
 -- What functions say with allow-oom: memory is looked at before a script's first write only, and this one needs none.
-if MAY_GROW[letter] then redis.call('UNLINK', KEYS[1] .. ':') end
-local good, reply = pcall(OFFERED[letter], KEYS, ARGV)
+if may_grow then redis.call('UNLINK', KEYS[1] .. ':') end
+local good, reply = pcall(wanted, KEYS, ARGV)
 if good or type(reply) == 'table' then return reply end
 -- Redis 6.2 raises text: '@user_script: <line>: -<CODE> ...' for what it refused before running it.
 local refused, of = string.gsub(reply, '^@user_script: %d+: %-?', '')

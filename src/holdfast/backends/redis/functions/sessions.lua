@@ -154,14 +154,16 @@ end
 --@cluster@   end
 --@cluster@ end
 
-local OFFERED, MAY_GROW = {}, {}
+-- A script (script.lua) is asked for one function, by its last argument, and comes past here with every call.
+local register, wanted, may_grow = redis.register_function, nil, false
+local letter = not register and table.remove(ARGV)
 
-local function offer(letter, callback, ...)
+local function offer(name, callback, ...)
   --@cluster@ callback = whole(callback)
-  if redis.register_function then
-    redis.register_function{function_name = 'h@tag@' .. letter, callback = callback, flags = {...}}
-  else
-    OFFERED[letter], MAY_GROW[letter] = callback, (...) == 'allow-oom'
+  if register then
+    register{function_name = 'h@tag@' .. name, callback = callback, flags = {...}}
+  elseif name == letter then
+    wanted, may_grow = callback, (...) == 'allow-oom'
   end
 end
 
