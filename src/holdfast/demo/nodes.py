@@ -40,6 +40,12 @@ class Node:
     def alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def pid(self) -> int:
+        """Of its process, which has to be started."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> None:
         """Returns when the node is ready. Raises `StoreUnavailable` with the end of its log where it does not come up."""
         environment = {**os.environ, "HOLDFAST_SERVER__NODE": self.name}
