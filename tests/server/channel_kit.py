@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import uvicorn
 from served_process import Process, process
+from server_kit import Scripted, Served
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
+from holdfast import Store
+from holdfast.backends.memory import MemoryBackend
+from holdfast.config import Config
+from holdfast.server.app import create_app, node_of
+from holdfast.server.channels.building import opened_channels
 from holdfast.server.channels.signing import HEADER, check, signature
+from holdfast.sessions.settings import settings_from
 
 SECRET = "a secret that only two know"
 OTHER = "the secret that will follow it"
@@ -51,7 +57,7 @@ class Platform:
     async def has(self, count: int, within: float = 20) -> list[dict[str, Any]]:
         """The replies, when there are so many."""
         async with asyncio.timeout(within):
-            while len(self.replies) < count:
+            while len(self.replies) < count:  # noqa: ASYNC110 (other tests wait for other counts)
                 await asyncio.sleep(0.02)
         return self.replies
 
@@ -73,10 +79,10 @@ async def listening(routes: list[Route], port: int = 0) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def platform() -> AsyncIterator[Platform]:
+async def platform(port: int = 0) -> AsyncIterator[Platform]:
     """One that takes replies at ``/replies``."""
     one = Platform()
-    async with listening([Route("/replies", one.take, methods=["POST"])]) as port:
+    async with listening([Route("/replies", one.take, methods=["POST"])], port) as port:
         one.url = f"http://127.0.0.1:{port}/replies"
         yield one
 
@@ -86,7 +92,7 @@ async def channel_node(
     folder: Path, url: str, *, node: str = "node-0", store: str = "", channel: dict[str, Any] | None = None, **more: str
 ) -> AsyncIterator[Process]:
     """A node with the channel ``shop`` of the platform at ``url``."""
-    section = {"secrets": [SECRET], "callback_url": url, "first_pause": 0.2, "timeout": 3, **(channel or {})}
+    section = generic(url, **{"first_pause": 0.2, **(channel or {})})
     environment = {
         "HOLDFAST_CHANNELS": json.dumps({"shop": section}),
         "HOLDFAST_ASSISTANT__ANSWER": "counted_stage:make",
@@ -100,6 +106,31 @@ async def channel_node(
         environment["HOLDFAST_STORE__TENANT"] = folder.name
     async with process(folder, node=node, **environment) as started:
         yield started
+
+
+@asynccontextmanager
+async def served_channel(
+    channel: dict[str, Any], *, server: dict[str, Any] | None = None, **options: Any
+) -> AsyncIterator[Served]:
+    """A node in this process with the channel ``shop``, over a memory store of these options, which recovers turns."""
+    tree: Any = {"store": {"url": "memory:"}, "server": server or {}, "channels": {"shop": channel}}
+    config, backend, assistant = Config(**tree), MemoryBackend(), Scripted()
+    store = Store(backend, settings_from({"lease": 2, "poll": 0.05, "settle": 0.3, **options}))  # type: ignore[typeddict-item]
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        channels = await stack.enter_async_context(opened_channels(config, store))
+        app = create_app(store, assistant, config, channels=channels)
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://holdfast.test", timeout=20)
+        await stack.enter_async_context(http)
+        take = node_of(app).desk.take_over
+        await stack.enter_async_context(store.recovering(every=0.1, rest=0.1, drain=0, take=take))
+        stack.push_async_callback(node_of(app).desk.drain, 0)
+        yield Served(app, http, assistant, store)
+
+
+def generic(url: str, **more: Any) -> dict[str, Any]:
+    """The section of a generic channel, with short pauses."""
+    return {"secrets": [SECRET], "callback_url": url, "first_pause": 0.05, "timeout": 3, **more}
 
 
 def calls(folder: Path) -> list[str]:
@@ -120,8 +151,3 @@ async def sent(
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     signed = signature(raw, [secret], time.time() if at is None else at)
     return await http.post("/v1/channels/webhook/shop", content=raw, headers={HEADER: signed})
-
-
-def soaking() -> bool:
-    """Whether this is the long run."""
-    return os.environ.get("HOLDFAST_SOAK", "") not in ("", "0")

@@ -1,5 +1,4 @@
-"""An answer stage for served processes that writes down each call: ``slow S`` takes S seconds; ``long N`` says N characters; ``fail``
-raises; ``ask`` waits for the signal "approval"; else an echo."""
+"""An answer stage for served processes that writes down each call: ``slow S`` takes S seconds; else an echo."""
 
 from __future__ import annotations
 
@@ -23,14 +22,9 @@ class CountedAnswer:
         with Path(os.environ["COUNTED_CALLS"]).open("a") as calls:  # noqa: ASYNC230 (a line)
             calls.write(f"{turn.id} {turn.text}\n")
         what, _, rest = turn.text.partition(" ")
-        if what == "fail":
-            raise RuntimeError("as the script says")
         if what == "slow":
             await asyncio.sleep(float(rest))
-        if what == "ask":
-            speaker.say(f"approved by {await turn.wait_for('approval')}")
-            return
-        speaker.say("字" * int(rest) if what == "long" else f"echo: {turn.text}")
+        speaker.say(f"echo: {turn.text}")
 
 
 def make(parts: Parts) -> CountedAnswer:

@@ -34,14 +34,14 @@ def fields_of(body: bytes) -> dict[str, str]:
     def refuse(*declared: Any) -> None:
         raise Malformed("XML with a document type is not taken.")
 
-    parser = expat.ParserCreate("UTF-8")  # whatever the document says of itself
+    parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text
     try:
-        parser.Parse(body, True)
-    except expat.ExpatError:
+        parser.Parse(body.decode(), True)  # UTF-8, whatever the document says of itself
+    except (expat.ExpatError, UnicodeDecodeError):
         raise Malformed("The body is not XML in UTF-8.") from None
     return fields
