@@ -94,3 +94,23 @@ def test_failed_turns_are_tried_anew_and_dropped(url: str, tenant: str) -> None:
     assert cli("turns", "ls", *where).out == "No such turns.\n"
     gone = cli("turns", "retry", "s-failed", "nothing", *where)
     assert (gone.code, "has no failed turn 'nothing'" in gone.err) == (1, True)
+
+
+def test_deliveries_are_among_them(url: str, tenant: str) -> None:
+    """Turns of the tenant that belongs to this one, by the same ids and without naming it."""
+
+    async def undelivered() -> None:
+        async with opened(url, tenant) as store:
+            await store.deliveries.accept_turn("d", "answer", input="bad", turn_id="m-1")
+            for _ in range(2):
+                await store.recover()
+                store.setbacks.forget(store.deliveries.key("d"), "m-1")
+
+    asyncio.run(undelivered())
+    where = ("--store", url, "--tenant", tenant)
+    (row,) = cli("turns", "ls", "--failed", *where, "--json").lines
+    assert (row["session"], row["turn"], row["attempts"]) == ("d", "m-1", 2)
+    assert cli("turns", "retry", "d", "m-1", *where, "--json").lines[0]["turn"] == "m-1~2"
+    (row,) = cli("turns", "ls", *where, "--json").lines
+    assert (row["state"], row["session"], row["turn"]) == ("overdue", "d", "m-1~2")
+    assert cli("turns", "discard", "d", "m-1~2", *where, "--json").lines[0]["was"] == "pending"
