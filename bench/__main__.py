@@ -16,6 +16,7 @@ from rich.markup import escape
 from bench import (
     absolute,
     capacity,
+    durable_turn,
     history_cost,
     http_turn,
     json_baseline,
@@ -51,6 +52,7 @@ TOPICS: Final = {
     "client": Topic("The client's wire, against redis-py and a link's own round trip", redis_client.measure),
     "sqlite": Topic("SQLite (synchronous=FULL) against its own statements, bare", sqlite_bare.measure),
     "http": Topic("A turn over HTTP, with the extractive answer, beside a bare FastAPI echo", http_turn.measure),
+    "durable": Topic("A streamed turn with journal and kept events, against the same without", durable_turn.measure),
     "peers": Topic("A turn beside the peers' (2 messages of 0.8 KB, in one run)", comparison.measure, only_named=True),
     "absolute": Topic("Absolute figures, of this run on this machine only", absolute.measure),
 }

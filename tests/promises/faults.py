@@ -13,8 +13,11 @@ from holdfast import Store
 from holdfast.errors import OutcomeUnknown, StoreTimeout, StoreUnavailable
 from store_nodes import Interposed, Nodes
 
-WRITES: Final = ("begin", "commit", "record", "renew", "release", "resolve", "delete")
-READS: Final = ("load", "read_log")
+WRITES: Final = (
+    *("begin", "commit", "record", "renew", "release", "resolve", "delete"),
+    *("signal", "park", "append_events"),
+)
+READS: Final = ("load", "read_log", "read_events")
 
 
 class Unreliable:

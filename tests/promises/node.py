@@ -121,11 +121,41 @@ async def recovering(store: Store, config: dict[str, Any]) -> None:
         await asyncio.Event().wait()
 
 
+def counted_handler(config: dict[str, Any]) -> Handler:
+    """A tool that counts its calls: a line for each, with its key, and one whenever its record is known."""
+    file = Path(config["effects"])
+
+    def note(*what: str) -> None:
+        with file.open("a") as lines:
+            lines.write(" ".join(what) + "\n")
+
+    async def handler(turn: Turn) -> None:
+        async def tool(idempotency_key: str) -> int:
+            note("call", turn.id, idempotency_key)
+            await asyncio.sleep(config["seconds"])
+            return turn.attempt
+
+        made_by = await turn.step("tool", tool)
+        note("recorded", turn.id, str(made_by))
+        await asyncio.sleep(config["seconds"])
+        turn.reply(f"{turn.text}: {made_by}")
+
+    return handler
+
+
+async def counting(store: Store, config: dict[str, Any]) -> None:
+    """Takes over whatever turns there are, until killed."""
+    store.handlers.register("counted", counted_handler(config))
+    async with store.recovering(**config["recovery"]):
+        await asyncio.Event().wait()
+
+
 async def main() -> None:
     config = json.loads(sys.argv[1])
     async with open_store(config["url"], tenant=config["tenant"], **config.get("options", {})) as store:
         say("ready", time.time())
         works = {"turns": turns, "updates": updates, "hold": hold, "expiring": expiring, "recovering": recovering}
+        works["counting"] = counting
         await works[config["work"]](store, config)
 
 

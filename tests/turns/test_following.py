@@ -69,7 +69,7 @@ async def test_a_turn_that_nobody_follows_writes_no_events(nodes: Nodes) -> None
 
 
 async def test_events_are_written_together(nodes: Nodes) -> None:
-    store, between = await nodes.interposed(event_group=0.2)
+    store, between = await nodes.interposed(event_group=0.03)
 
     async def chatty(turn: Turn) -> None:
         for n in range(100):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdfast import Turn
-from holdfast.errors import SignalTimeout, StepMisuse, TurnNotFound, TurnParked
+from holdfast.errors import OutcomeUnknown, SignalTimeout, StepMisuse, TurnNotFound, TurnParked
 from store_nodes import Nodes, eventually
 
 
@@ -223,3 +223,41 @@ async def test_a_signal_needs_a_turn(nodes: Nodes) -> None:
     ):
         with pytest.raises(TurnNotFound):
             await call
+
+
+async def test_a_park_whose_reply_is_lost_is_a_park(nodes: Nodes) -> None:
+    store, between = await nodes.interposed()
+    store.handler("work")(Approving())
+    lost = [OutcomeUnknown("the reply never came")]
+
+    async def lose() -> None:
+        if lost:
+            raise lost.pop()
+
+    between.after["park"] = lose
+    with pytest.raises(TurnParked):
+        await store.run_turn("s", "work", input="x", turn_id="t")
+    await store.signal("s", "approval", {"by": "Ann"})
+    outcome = await store.join_turn("s", "t", "work")
+    assert (outcome.reply, outcome.attempts) == ("draft 1 approved by Ann", 1)
+
+
+async def test_a_signal_whose_reply_is_lost_is_given_to_nobody_else(nodes: Nodes) -> None:
+    store, between = await nodes.interposed()
+    store.handler("work")(Approving())
+    for turn_id in ("t1", "t2"):
+        with pytest.raises(TurnParked):
+            await store.run_turn("s", "work", input="x", turn_id=turn_id)
+    lost = [OutcomeUnknown("the reply never came") for _ in range(2)]
+
+    async def lose() -> None:
+        if lost:
+            raise lost.pop()
+
+    between.after["signal"] = lose
+    with pytest.raises(OutcomeUnknown):
+        await store.signal("s", "approval", {"by": "Ann"})
+    assert await store.signal("s", "approval", {"by": "Ann"}, turn_id="t1") == "t1"
+    assert (await store.join_turn("s", "t1", "work")).reply == "draft 1 approved by Ann"
+    with pytest.raises(TurnParked):
+        await store.join_turn("s", "t2", "work", wait=0.1)

@@ -34,6 +34,8 @@ TOKEN: Final = "token"
 Event = tuple[int, str, dict[str, Any]]
 """An event's number in its attempt, its kind and its data."""
 
+_UNFOLLOWED: Final = 5
+"""So much longer events are gathered while nobody follows them on another node."""
 _TOGETHER: Final = 500
 """So many events are one chunk at the most."""
 _LAST_S: Final = 1.0
@@ -47,6 +49,20 @@ class EventWriter:
     They are written, together, from the moment that somebody wants them; until then they only lie here.
     """
 
+    __slots__ = (
+        "_bytes",
+        "_events",
+        "_fence",
+        "_key",
+        "_owed",
+        "_store",
+        "_taken",
+        "_timer",
+        "_turn_id",
+        "_wanted",
+        "_writing",
+    )
+
     def __init__(self, store: TurnStore, key: SessionKey, turn_id: str, fence: int) -> None:
         self._store = store
         self._key = key
@@ -57,34 +73,46 @@ class EventWriter:
         self._bytes = 0
         self._wanted = False
         self._owed = False
-        self._ending = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
     def add(self, kind: str, data: dict[str, Any]) -> None:
         """Takes the next event."""
         if len(self._events) < _MOST:
             self._events.append((len(self._events) + 1, kind, data))
-            self._go_on()
+            if self._wanted and self._timer is None and self._writing is None:
+                self._plan()
 
     def want(self, *, elsewhere: bool = False) -> None:
-        """From now on they are written, those of before too. ``elsewhere``: also where the turn ends before the first chunk is
-        due; else its outcome tells all that they would.
+        """From now on they are written, those of before too. ``elsewhere``: somebody follows them on another node. Else they only
+        matter if this node dies: they are written less often, and not at all of a turn that ends before that.
         """
+        if elsewhere and not self._owed:
+            self._owed = True
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
         self._wanted = True
-        self._owed |= elsewhere
-        self._go_on()
+        if self._timer is None and self._writing is None:
+            self._plan()
 
     async def finish(self) -> None:
         """Writes the last ones; waits a moment for that, and no longer."""
-        self._ending.set()
-        if self._writing is not None:
-            _, late = await asyncio.wait([self._writing], timeout=_LAST_S)
-            for task in late:
-                task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._wanted and (self._taken or self._owed):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_S):
+                    if self._writing is not None:
+                        await asyncio.wait([self._writing])
+                    await self._write_new()
 
     def drop(self) -> None:
         """Writes nothing any more."""
         self._wanted = False
+        if self._timer is not None:
+            self._timer.cancel()
         if self._writing is not None:
             self._writing.cancel()
 
@@ -92,21 +120,27 @@ class EventWriter:
         """The reply as far as it was told."""
         return said(self._events)
 
-    def _go_on(self) -> None:
-        if self._wanted and self._writing is None and self._taken < len(self._events):
-            self._writing = asyncio.get_running_loop().create_task(self._write_on(), name="holdfast-events")
+    def _plan(self) -> None:
+        """The next chunk, after a while."""
+        if self._taken < len(self._events):
+            group = self._store.settings.event_group_ms / 1000
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(group if self._owed else group * _UNFOLLOWED, self._start)
 
-    async def _write_on(self) -> None:
-        pause = self._store.settings.event_group_ms / 1000
-        while self._taken < len(self._events):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), pause)
-            if self._ending.is_set() and not (self._taken or self._owed):
-                break
-            first, self._taken = self._taken, len(self._events)
-            for start in range(first, self._taken, _TOGETHER):
-                await self._write(self._events[start : min(start + _TOGETHER, self._taken)])
+    def _start(self) -> None:
+        self._timer = None
+        self._writing = asyncio.get_running_loop().create_task(self._write_new(), name="holdfast-events")
+        self._writing.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
         self._writing = None
+        if self._wanted and not task.cancelled():
+            self._plan()
+
+    async def _write_new(self) -> None:
+        first, self._taken = self._taken, len(self._events)
+        for start in range(first, self._taken, _TOGETHER):
+            await self._write(self._events[start : min(start + _TOGETHER, self._taken)])
 
     async def _write(self, events: list[Event]) -> None:
         settings = self._store.settings

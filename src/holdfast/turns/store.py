@@ -247,7 +247,9 @@ class TurnStore(SessionStore):
         key = self.key(session_id)
         try:
             reached = await self.backend.signal(key, named, encoded, turn_id=turn_id)
-        except OutcomeUnknown:  # the same signal again is harmless
+        except OutcomeUnknown:
+            if not turn_id:
+                raise  # a second one might reach the next turn that waits for this name
             reached = await self.backend.signal(key, named, encoded, turn_id=turn_id)
         if not reached:
             which = f"no turn {turn_id!r}" if turn_id else "no turn"
