@@ -106,3 +106,13 @@ async def test_a_callback_that_is_away_for_a_while_gets_its_reply_once(tmp_path:
             await asyncio.sleep(1.5)
         assert len(chat.replies) == 1
         assert calls(tmp_path) == ["m-1 hello"]
+
+
+async def test_a_node_that_is_stopped_ends_what_it_has_begun(tmp_path: Path) -> None:
+    async with platform() as chat, channel_node(tmp_path, chat.url) as one:
+        await sent(one, message("slow 1.5"))
+        await eventually(lambda: len(calls(tmp_path)) == 1)
+        one.signal(signal.SIGTERM)
+        assert await one.ended(8) == 0
+        assert [reply["text"] for reply in chat.replies] == ["echo: slow 1.5"]
+        assert len(calls(tmp_path)) == 1
