@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import Message, Turn
+from holdfast import Message, Outcome, Turn
 from holdfast.errors import (
     ConfigError,
     InvalidId,
@@ -29,6 +29,7 @@ from holdfast.errors import (
     TurnError,
     TurnFinished,
     TurnOvertaken,
+    TurnParked,
     UnknownScheme,
     UnsupportedValue,
 )
@@ -461,3 +462,39 @@ def test_the_interpreter_ends_quietly_with_stores_left_open(url: str) -> None:
     ]  # slow imports, in dev mode
     assert (done.returncode, done.stdout, noise) == (0, "done\n", [])
     assert time.monotonic() - started < 10
+
+
+def test_a_blocking_turn_waits_for_a_signal(store: Store) -> None:
+    runs: list[str] = []
+
+    @store.handler("asking")
+    def asking(turn: BlockingTurn) -> None:
+        runs.append(threading.current_thread().name)
+        turn.reply(f"approved by {turn.wait_for('approval')}")
+
+    with pytest.raises(TurnParked) as parked:
+        store.run_turn("s", "asking", input="x", turn_id="t")
+    assert parked.value.waiting_for == "approval"
+    assert store.signal("s", "approval", "Ann") == "t"
+    assert store.join_turn("s", "t", "asking").reply == "approved by Ann"
+    assert set(runs) == {threading.current_thread().name}
+    assert len(runs) == 2
+
+
+def test_a_turn_of_another_thread_is_cancelled(store: Store) -> None:
+    started, go_on = threading.Event(), threading.Event()
+    outcomes: list[Outcome] = []
+
+    @store.handler("slow")
+    def slow(turn: BlockingTurn) -> None:
+        started.set()
+        go_on.wait(20)
+        turn.reply("too late")
+
+    thread = threading.Thread(target=lambda: outcomes.append(store.run_turn("s", "slow", input="x", turn_id="t")))
+    thread.start()
+    assert started.wait(10)
+    assert store.cancel_turn("s", "t", "slow").status == "cancelled"
+    go_on.set()
+    thread.join(20)
+    assert [(outcome.status, outcome.reply) for outcome in outcomes] == [("cancelled", "")]

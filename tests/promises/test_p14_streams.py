@@ -16,7 +16,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import cycle
 from pathlib import Path
@@ -98,7 +98,7 @@ async def three_nodes(
 
 
 async def converse_under(
-    faults: list[Fault], nodes: Nodes3, url: str, callers: int
+    faults: Sequence[Fault], nodes: Nodes3, url: str, callers: int
 ) -> tuple[list[Conversing], dict[str, list[float]]]:
     """The conversations, and seconds from each fault to the next event of each answer that it cut off, by kind of fault."""
     conversations = [Conversing(url, f"c{number}") for number in range(callers)]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from holdfast.errors import ConfigError, OutcomeUnknown, StoreClosed, StoreUnavailable
+from holdfast.turns.turn import Parking
 
 T = TypeVar("T")
 
@@ -246,13 +247,13 @@ class Caller:
         if job.future.done():
             return  # nobody waits for it any more
         value: Any = None
-        error: Exception | None = None
+        error: Exception | Parking | None = None
         try:
             value = job.run()
         except StopIteration as stopped:
             error = RuntimeError("the function raised StopIteration")
             error.__cause__ = stopped
-        except Exception as raised:  # noqa: BLE001 -- handed to the work, which decides
+        except (Exception, Parking) as raised:  # noqa: BLE001 -- handed to the work, which decides
             error = raised
         if self._home.process != this_process():
             raise StoreUnavailable("this process was forked inside a handler: the turn goes on in the parent, not here")

@@ -154,14 +154,33 @@ class Store(SessionStore):
         A plain ``handler`` gets a blocking `Turn` and runs in this thread, so that thread-locals and database sessions work;
         an async one gets a `holdfast.Turn` and runs on the loop.
         """
-        runner = self._runner(handler)
-        caller = Caller(self._home())
+        return self._with_handler(handler, lambda store, runner: store.run_turn(session_id, runner, **options))
 
-        async def work() -> Outcome:
-            CALLER.set(caller)
-            return await self._connection.store(self._tenant).run_turn(session_id, runner, **options)
+    def join_turn(
+        self,
+        session_id: str,
+        turn_id: str,
+        handler: str | BlockingHandler | Handler,
+        *,
+        wait: Duration | None = None,
+    ) -> Outcome:
+        """The outcome of a turn that was accepted before; see `holdfast.Store.join_turn`."""
+        return self._with_handler(
+            handler, lambda store, runner: store.join_turn(session_id, turn_id, runner, wait=wait)
+        )
 
-        return caller.run(work)
+    def cancel_turn(
+        self, session_id: str, turn_id: str, handler: str | BlockingHandler | Handler, *, wait: Duration = 5
+    ) -> Outcome:
+        """Has a turn end with what it has said until now; see `holdfast.Store.cancel_turn`. A plain handler that is cancelled runs
+        to its end in its thread, and what it does is dropped."""
+        return self._with_handler(
+            handler, lambda store, runner: store.cancel_turn(session_id, turn_id, runner, wait=wait)
+        )
+
+    def signal(self, session_id: str, name: str, value: Any = None, *, turn_id: str = "") -> str:
+        """Tells a turn what it waits for, and returns its id; see `holdfast.Store.signal`."""
+        return self._run(lambda store: store.signal(session_id, name, value, turn_id=turn_id))
 
     def turn(self, session_id: str, **options: Unpack[TurnOptions]) -> TurnBlock:
         """The short form for scripts: ``with store.turn("s-1", input="hello") as turn:``. It commits at the end.
@@ -205,6 +224,20 @@ class Store(SessionStore):
             return await use(self._connection.store(self._tenant))
 
         return Caller(self._home()).run(work)
+
+    def _with_handler(
+        self,
+        handler: str | BlockingHandler | Handler,
+        use: Callable[[TurnStore, str | Handler], Awaitable[Outcome]],
+    ) -> Outcome:
+        runner = self._runner(handler)
+        caller = Caller(self._home())
+
+        async def work() -> Outcome:
+            CALLER.set(caller)
+            return await use(self._connection.store(self._tenant), runner)
+
+        return caller.run(work)
 
     def _iterate(self, make: Callable[[TurnStore], AsyncIterator[T]], batch: int) -> Iterator[T]:
         source: AsyncIterator[T] | None = None

@@ -38,7 +38,7 @@ class TurnOptions(TypedDict, total=False):
 
 
 class Turn:
-    """`holdfast.Turn` for blocking code; only `step` differs."""
+    """`holdfast.Turn` for blocking code; only `step`, `wait_for` and `sleep` differ."""
 
     def __init__(self, turn: async_turn.Turn, home: LoopThread) -> None:
         self._turn = turn
@@ -108,6 +108,14 @@ class Turn:
         """
         caller = Caller(self._home)
         return caller.run(lambda: self._turn.step(name, _in_thread_of(caller, fn), *args, **kwargs))
+
+    def wait_for(self, name: str, *, timeout: Duration = "24h") -> Any:
+        """What is signalled to this turn under ``name``; until then it is parked. As `holdfast.Turn.wait_for`."""
+        return Caller(self._home).run(lambda: self._turn.wait_for(name, timeout=timeout))
+
+    def sleep(self, name: str, duration: Duration) -> None:
+        """Parks the turn for so long, or until ``name`` is signalled."""
+        Caller(self._home).run(lambda: self._turn.sleep(name, duration))
 
     def __repr__(self) -> str:
         return repr(self._turn)
