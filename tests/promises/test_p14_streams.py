@@ -16,10 +16,11 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conversing import Conversing, Seen
@@ -49,7 +50,7 @@ answer = "streaming_stage:make"
 
 pytestmark = pytest.mark.timeout(3600)
 
-Fault = Callable[["Nodes3", int], Awaitable[None]]
+Fault = Callable[["Nodes3", int], Coroutine[Any, Any, None]]
 
 
 class Nodes3:
