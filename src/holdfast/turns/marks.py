@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 RESERVED: Final = "\x1f"
@@ -18,6 +19,11 @@ ACCEPTED: Final = "\x1faccepted"
 
 TIME_IS_UP: Final = b""
 """The value of a signal that did not come in time."""
+
+
+def has(steps: Sequence[tuple[str, bytes]], mark: str) -> bool:
+    """Whether a journal has this mark."""
+    return bool(steps) and any(name == mark for name, _ in steps)
 
 
 def signal(name: str) -> str:

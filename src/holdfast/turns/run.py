@@ -165,7 +165,7 @@ class TurnRun:
         """
         if not self.request.fingerprint:
             self._adopt(granted)
-        if any(name == marks.CANCEL for name, _ in granted.steps):
+        if marks.has(granted.steps, marks.CANCEL):
             return await end_cancelled(self, granted, await said_before(self.store, self.key, self.request.turn_id))
         if granted.attempt > self.store.settings.max_attempts:
             error = f"given up after {granted.attempt - 1} attempts that ended without a reply"
@@ -175,7 +175,7 @@ class TurnRun:
             observer.taken_over()
         held = self.hold(granted)
         self._fenced = self._cancelled = False
-        self._telling.begin(granted.fence, followed=any(name == marks.FOLLOWED for name, _ in granted.steps))
+        self._telling.begin(granted.fence, followed=marks.has(granted.steps, marks.FOLLOWED))
         try:
             reply, turn = await self._until_committed(granted, handler, held)
         except Parking as parking:
@@ -229,9 +229,21 @@ class TurnRun:
         names: tuple[str, ...] = ()
         for tries in range(retries + 1):
             turn = self.turn(granted, record, steps, held)
-            await self._handled(handler, turn)
+            self._telling.start(turn.attempt)
+            try:
+                result = handler(turn)
+                if inspect.isawaitable(result):
+                    await result
+            except BaseException as error:
+                if turn.parking is None or isinstance(error, asyncio.CancelledError):
+                    raise
+            if turn.parking is not None:  # whatever became of it in the handler
+                raise turn.parking from None
+            if self._cancelled:
+                raise asyncio.CancelledError  # the handler has swallowed it
             held.committing = True
-            await self._telling.finish()
+            if self._telling.written:
+                await self._telling.finish()
             # what was loaded after the grant may be lost in a failover that the grant outlives; what came with it cannot
             reply = await self.committing.commit(granted, turn, rooted=tries > 0)
             if not isinstance(reply, Conflict):
@@ -246,23 +258,6 @@ class TurnRun:
             f"{', '.join(names) or 'the session'} {retries + 1} times",
             names,
         )
-
-    async def _handled(self, handler: Handler, turn: Turn) -> None:
-        """Runs the handler to its end. Raises `Parking` where it was parked, whatever became of that in the handler."""
-        try:
-            self._telling.start(turn.attempt)
-            result = handler(turn)
-            if inspect.isawaitable(result):
-                await result
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
-            if turn.parking is None:
-                raise
-        if turn.parking is not None:
-            raise turn.parking from None
-        if self._cancelled:
-            raise asyncio.CancelledError  # the handler has swallowed it
 
     def _adopt(self, granted: Granted) -> None:
         """A takeover runs on the input that was accepted."""

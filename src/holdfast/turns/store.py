@@ -362,7 +362,7 @@ class TurnContext:
         begun = await self._run.begin()
         if isinstance(begun, Outcome):
             raise TurnFinished(begun)
-        if any(name == marks.CANCEL for name, _ in begun.steps):
+        if marks.has(begun.steps, marks.CANCEL):
             outcome = await end_cancelled(self._run, begun, "")
             if outcome is None:
                 raise TurnOvertaken(f"{self._run.named} was overtaken by another holder; nothing was written")

@@ -51,6 +51,11 @@ class Telling:
         """Somebody follows the turn elsewhere."""
         self._writing().want(elsewhere=True)
 
+    @property
+    def written(self) -> bool:
+        """Whether there may be something to `finish`."""
+        return self._writer is not None
+
     def said(self) -> str:
         """The reply as far as this attempt told it."""
         return "" if self._writer is None else self._writer.said()
