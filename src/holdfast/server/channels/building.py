@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-import httpx
-
 from holdfast import __version__
 from holdfast.assistant.dotted import imported
 from holdfast.assistant.texts import Texts
@@ -29,6 +27,8 @@ async def opened_channels(config: Config, store: TurnStore) -> AsyncIterator[dic
     if not config.channels:
         yield {}
         return
+    import httpx  # takes long to import: see sending.py
+
     headers = {"User-Agent": f"holdfast/{__version__}"}
     async with httpx.AsyncClient(follow_redirects=False, headers=headers) as http:
         texts, languages = Texts(config.assistant.texts), config.assistant.languages

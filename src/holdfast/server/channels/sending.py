@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import httpx
 import msgspec
 
 from holdfast.server.channels.contract import Delivery
+
+if TYPE_CHECKING:  # takes as long to import as a third of the server; nodes without channels need none
+    import httpx
 
 _READ: Final = 64 * 1024
 _AGAIN: Final = frozenset({408, 425, 429})
@@ -27,6 +29,8 @@ class Sent(msgspec.Struct, frozen=True):
 
 async def post(http: httpx.AsyncClient, url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Sent:
     """Posts, and reads what is answered within ``timeout`` seconds; raises nothing that the network does."""
+    import httpx
+
     try:
         async with asyncio.timeout(timeout), http.stream("POST", url, content=body, headers=headers) as reply:
             read = b""

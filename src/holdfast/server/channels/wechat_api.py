@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import httpx
 import msgspec
 
 from holdfast.config import ChannelSection
 from holdfast.server.channels.contract import Delivery
 from holdfast.server.channels.sending import Sent, delivery_of, post
+
+if TYPE_CHECKING:  # see sending.py
+    import httpx
 
 _STALE: Final = frozenset({40001, 40014, 42001})
 """The token is not valid (any more): another one helps."""
