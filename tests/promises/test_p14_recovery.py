@@ -93,7 +93,7 @@ async def test_a_frozen_node_that_wakes_up_adds_nothing(nodes: Nodes, tmp_path: 
     effects = tmp_path / "effects"
     store = await nodes.open(**OPTIONS)
     async with AsyncExitStack() as stack:
-        first, *_ = await three(stack, nodes, effects, 2)
+        first, *_ = await three(stack, nodes, effects, 4)
         await first.until("recorded", len(SESSIONS))
         first.signal(signal.SIGSTOP)
         for session in SESSIONS:

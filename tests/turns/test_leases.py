@@ -16,12 +16,12 @@ from store_nodes import Nodes, eventually
 
 
 async def test_a_handler_may_take_longer_than_its_lease(nodes: Nodes) -> None:
-    first, second = await nodes.open(lease=0.4, poll=0.05), await nodes.open(lease=0.4, poll=0.05)
+    first, second = await nodes.open(lease=0.9, poll=0.05), await nodes.open(lease=0.9, poll=0.05)
     started = asyncio.Event()
 
     async def long(turn: Turn) -> None:
         started.set()
-        await asyncio.sleep(1.3)
+        await asyncio.sleep(2)
         turn.reply("long")
 
     task = asyncio.create_task(first.run_turn("s", long, input="x"))
