@@ -54,12 +54,14 @@ Step = Send | Wait | Cut | Refuse
 
 
 class Received(NamedTuple):
-    """A turn's request."""
+    """A turn's request; ``method`` is GET where it is only followed."""
 
     key: str
     last_event_id: str
     authorization: str
     input: str
+    on_busy: str = ""
+    method: str = "POST"
 
 
 def token(text: str) -> Send:
@@ -69,6 +71,14 @@ def token(text: str) -> Send:
 def done(reply: str, **more: Any) -> Send:
     outcome = {"status": "completed", "reply": reply, "citations": [], "metadata": {}, "version": 2, "start": 0}
     return Send("done", {**outcome, "attempts": 1, "replayed": False, "node": NODE, **more})
+
+
+def cancelled(reply: str) -> Send:
+    return done(reply, status="cancelled", metadata={"cancelled": True} if reply else {})
+
+
+def parked(waiting_for: str = "", left: float = 3600.0) -> Send:
+    return Send("parked", {"status": "parked", "waiting_for": waiting_for, "left": left})
 
 
 def answer(reply: str, **more: Any) -> tuple[Step, ...]:
@@ -81,7 +91,14 @@ def problem(slug: str, status: int, detail: str = "details") -> dict[str, Any]:
 
 
 class ScriptedApi(ThreadingHTTPServer):
-    """Turns go by the script: the n-th request to a turn gets the n-th attempt, further ones the last."""
+    """Turns go by the script: the n-th request gets the n-th attempt, further ones the last; those of an input with a script of its
+    own by that.
+
+    Attributes:
+        received, cancelled, signals: what was asked for: turns, ids of turns to end, names and bodies of signals.
+        refusals: what requests to end or signal a turn get, one after the other, before one is carried out.
+        ends: what a turn that was ended had said, by its input; a turn without is not known.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -93,6 +110,12 @@ class ScriptedApi(ThreadingHTTPServer):
         self.messages: list[dict[str, Any]] = []
         self.passage: dict[str, Any] | None = None
         self.access_key = ""
+        self.on_busy = "queue"
+        self.cancelled: list[str] = []
+        self.signals: list[tuple[str, dict[str, Any]]] = []
+        self.refusals: list[Refuse] = []
+        self.ends: dict[str, str] = {}
+        self._scripts: dict[str, list[Sequence[Step]]] = {}
         self._gates: dict[str, threading.Semaphore] = {}
 
     @property
@@ -101,6 +124,24 @@ class ScriptedApi(ThreadingHTTPServer):
 
     def script(self, *attempts: Sequence[Step]) -> None:
         self.attempts = list(attempts)
+
+    def script_of(self, input: str, *attempts: Sequence[Step]) -> None:
+        self._scripts[input] = list(attempts)
+
+    def input_of(self, key: str) -> str:
+        return next((received.input for received in self.received if received.key == key), "")
+
+    def inputs(self) -> list[str]:
+        """Of all requests so far, in order."""
+        return [received.input for received in self.received]
+
+    def attempt(self, received: Received) -> Sequence[Step]:
+        """What this request gets."""
+        own = self._scripts.get(received.input)
+        number = len([one for one in self.received if own is None or one.input == received.input])
+        self.received.append(received)
+        attempts = self.attempts if own is None else own
+        return attempts[min(number, len(attempts) - 1)]
 
     def go(self, name: str) -> None:
         """Lets one `Wait` of this name end."""
@@ -136,12 +177,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self._allowed():
             self._json(401, problem("unauthorized", 401))
         elif path == "/v1/info":
-            self._json(200, {"name": "holdfast", "version": "0", "node": NODE, "max_input_chars": 200})
+            info = {"name": "holdfast", "version": "0", "node": NODE, "max_input_chars": 200}
+            self._json(200, {**info, "on_busy": self.server.on_busy})
         elif path == "/v1/passages":
             found = self.server.passage
             self._json(200 if found else 404, found or problem("passage-not-found", 404))
         elif path.endswith("/messages"):
             self._messages()
+        elif path.endswith("/events"):
+            key = path.split("/")[-2]
+            self._turn(self._received(key, self.server.input_of(key), method="GET"))
         else:
             self._json(404, problem("not-found", 404))
 
@@ -151,13 +196,34 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(401, problem("unauthorized", 401))
         elif self.path == "/v1/sessions":
             self._json(201, {"id": "s1"})
+        elif "/signals/" in self.path:
+            self.server.signals.append((self.path.split("/")[-1], body))
+            if not self._refused():
+                self._json(202, {"session_id": "s1", "turn_id": body["turn_id"]})
         else:
-            headers = self.headers
-            key = headers.get("Idempotency-Key", "")
-            last, authorization = headers.get("Last-Event-ID", ""), headers.get("Authorization", "")
-            number = len(self.server.received)
-            self.server.received.append(Received(key, last, authorization, body["input"]))
-            self._turn(self.server.attempts[min(number, len(self.server.attempts) - 1)])
+            key = self.headers.get("Idempotency-Key", "")
+            self._turn(self._received(key, body["input"], on_busy=body.get("on_busy", "")))
+
+    def do_DELETE(self) -> None:
+        key = self.path.split("/")[-1]
+        self.server.cancelled.append(key)
+        said = self.server.ends.get(self.server.input_of(key))
+        if self._refused():
+            return
+        if said is None:
+            self._json(404, problem("turn-not-found", 404))
+        else:
+            self._json(200, cancelled(said).data)
+
+    def _received(self, key: str, input: str, **more: str) -> Sequence[Step]:
+        last, authorization = self.headers.get("Last-Event-ID", ""), self.headers.get("Authorization", "")
+        return self.server.attempt(Received(key, last, authorization, input, **more))
+
+    def _refused(self) -> bool:
+        if not self.server.refusals:
+            return False
+        self._turn([self.server.refusals.pop(0)])
+        return True
 
     def _allowed(self) -> bool:
         wanted = self.server.access_key

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from chat_page import OpenPage
 from playwright.sync_api import Page, expect
-from scripted_api import ScriptedApi, answer
+from scripted_api import ScriptedApi, Send, Wait, answer, parked, token
 
 WIDE_REPLY: Final = f"""{"w" * 300}
 
@@ -113,6 +113,23 @@ def test_360_pixels_are_enough(locale: str, api: ScriptedApi, open_page: OpenPag
     expect(page.tab.locator(".drawer mark")).to_be_visible()
     assert not page.tab.locator(".drawer-text").evaluate("element => element.scrollWidth > element.clientWidth")
     assert not page.wider_than_window()
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+def test_360_pixels_are_enough_while_others_wait(locale: str, api: ScriptedApi, open_page: OpenPage) -> None:
+    api.script_of("Pay", (parked("s" * 200, 1e6),), (Wait("never"),))
+    api.script_of("Refund", (parked("approval", 1e6),), (Wait("never"),))
+    api.script_of("One", (Send("status", {"stage": "answer"}), token("w" * 200), Wait("never")))
+    api.script((Send("status", {"stage": "waiting"}), Wait("never")))
+    page = open_page(api.url, width=360, height=740, locale=locale)
+    for text in ("Pay", "Refund", "One", "Two"):
+        page.send(text)
+    page.field.fill("and another " * 9)
+    expect(page.tab.locator(".composer .round")).to_have_count(3)
+    assert not page.wider_than_window()
+    sizes = [box["width"] for one in page.tab.locator("button:visible").all() if (box := one.bounding_box())]
+    assert min(sizes) >= 24  # WCAG 2.2, 2.5.8 (AA)
+    assert (page.field.bounding_box() or {"width": 0})["width"] > 120
 
 
 def test_everything_can_be_reached_with_tab_and_shows_it(api: ScriptedApi, open_page: OpenPage) -> None:

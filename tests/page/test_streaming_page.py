@@ -1,4 +1,4 @@
-"""Streams that are slow, break, are refused, or are stopped."""
+"""Streams that are slow, break, or are refused."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def test_a_stream_that_is_cut_goes_on_without_a_reload(api: ScriptedApi, open_pa
     expect(page.last.get_by_role("status")).to_contain_text("Reconnecting")
     expect(page.last.locator(".reply")).to_have_text("It is on its")  # kept until there is something better
     expect(page.last.locator(".reply")).to_have_text("It is on its way.")  # the partial text was dropped
+    expect(page.last.get_by_role("status")).to_have_text("The answer goes on elsewhere")
     api.go("end")
     page.answered()
     expect(page.last.locator(".reply")).to_have_text("It is on its way.")
@@ -58,6 +59,19 @@ def test_a_stream_that_goes_on_where_it_broke_says_nothing_twice(api: ScriptedAp
     assert page.ask("Count") == "one two"
 
 
+def test_an_answer_that_starts_anew_without_a_break_says_that(api: ScriptedApi, open_page: OpenPage) -> None:
+    api.script((token("half"), Wait("anew"), RESTARTED, Wait("rest"), token("whole"), done("whole")))
+    page = open_page(api.url)
+    page.send("Tell me")
+    expect(page.last.locator(".reply")).to_have_text("half")
+    api.go("anew")
+    expect(page.last.locator(".reply")).to_have_text("")
+    expect(page.last.get_by_role("status")).to_have_text("The answer starts again")
+    api.go("rest")
+    page.answered()
+    expect(page.last.get_by_role("status")).to_have_count(0)
+
+
 def test_a_silent_connection_is_given_up_for_a_new_one(api: ScriptedApi, open_page: OpenPage) -> None:
     api.script((token("half"), Wait("never")), answer("whole"))
     page = open_page(api.url)
@@ -68,21 +82,6 @@ def test_a_silent_connection_is_given_up_for_a_new_one(api: ScriptedApi, open_pa
     page.tab.clock.fast_forward(1_000)  # the wait before the next attempt
     page.answered()
     assert len(api.received) == 2
-
-
-def test_a_stopped_answer_is_not_lost(api: ScriptedApi, open_page: OpenPage) -> None:
-    api.script((token("half"), Wait("never")), answer("the whole answer"))
-    page = open_page(api.url)
-    page.send("Tell me")
-    expect(page.last.locator(".reply")).to_have_text("half")
-    page.tab.keyboard.press("Escape")
-    expect(page.last).to_have_attribute("data-state", "stopped")
-    expect(page.last).to_contain_text("still being finished")
-    expect(page.button("Send")).to_be_visible()
-    page.button("Show the answer").click()
-    page.answered()
-    expect(page.last.locator(".reply")).to_have_text("the whole answer")
-    assert api.received[0].key == api.received[1].key
 
 
 def test_a_failed_turn_is_tried_again_as_a_new_one(api: ScriptedApi, open_page: OpenPage) -> None:

@@ -1,10 +1,13 @@
 import { html } from "./html.js";
 import { languageOf } from "./i18n.js";
 
-/** Reads a finished answer out to screen readers, once and whole: announced word by word as it streams, it would stutter. */
-export function Announcer({ entries }) {
-  const last = entries.at(-1);
-  const givenHere = last?.role === "assistant" && last.input !== undefined; // not one that was loaded
-  const said = givenHere && last.state === "done" ? last.text : "";
+/** Reads the answer that ended last out to screen readers, once and whole: word by word as it streams, it would stutter. */
+export function Announcer({ texts, answer }) {
+  const said = answer === null ? "" : wordsOf(answer, texts);
   return html`<div class="visually-hidden" aria-live="polite" lang=${languageOf(said)}>${said}</div>`;
+}
+
+function wordsOf({ state, text }, texts) {
+  if (state === "stopped") return text ? texts.stopped : texts.unanswered;
+  return state === "done" ? text : ""; // a failure is an alert of its own
 }

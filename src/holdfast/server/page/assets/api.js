@@ -2,7 +2,10 @@
 import { forThisTab } from "./memory.js";
 
 const TEMPORARY = new Set([429, 502, 503, 504]); // a proxy's own errors among them
-const TEMPORARY_KINDS = new Set(["queue-timeout", "turn-overtaken", "turn-conflict", "turn-busy"]);
+const BUSY_KINDS = new Set(["queue-timeout", "turn-busy"]);
+const TEMPORARY_KINDS = new Set([...BUSY_KINDS, "turn-overtaken", "turn-conflict", "turn-parked"]);
+const MISSING_PARTS = new Set(["passage-not-found", "turn-not-found"]); // of a session that may well be there
+const CANCEL_MS = 15_000; // the server answers within 5 s where it can
 const FINAL_KINDS = new Set(["turn-failed", "turn-mismatch", "turn-finished"]);
 
 /** The server's answer that it could not, after RFC 9457. */
@@ -20,13 +23,18 @@ export class Problem extends Error {
     return TEMPORARY.has(this.status) || TEMPORARY_KINDS.has(this.kind);
   }
 
+  /** An earlier turn of the conversation is in the way. */
+  get busy() {
+    return BUSY_KINDS.has(this.kind);
+  }
+
   /** Its turn id is used up: only a new one can bring an answer. */
   get isFinal() {
     return FINAL_KINDS.has(this.kind) || (this.status >= 400 && this.status < 500 && !this.temporary);
   }
 
   get sessionMissing() {
-    return this.status === 410 || (this.status === 404 && this.kind !== "passage-not-found");
+    return this.status === 410 || (this.status === 404 && !MISSING_PARTS.has(this.kind));
   }
 }
 
@@ -43,32 +51,58 @@ export function getMessages(session, { start = null, limit }) {
   return getJson(`v1/sessions/${encodeURIComponent(session)}/messages?${range}`);
 }
 
-/** The response whose body is the turn's stream. Sending the same turn again is always safe: it is joined, or replayed. */
-export function postTurn({ session, turnId, input, lastEventId, signal }) {
-  const headers = { Accept: "text/event-stream", "Idempotency-Key": turnId };
-  if (lastEventId) headers["Last-Event-ID"] = lastEventId;
-  const body = { input, on_busy: "queue" };
-  return request(`v1/sessions/${encodeURIComponent(session)}/turns`, { method: "POST", body, headers, signal });
+/**
+ * The response whose body is the turn's stream. Sending the same turn again is always safe: it is joined, or replayed.
+ * With `interrupts`, turns before it are cancelled; else the server's own rule says what becomes of them.
+ */
+export function postTurn({ session, turnId, input, interrupts, lastEventId }, signal) {
+  const headers = { ...streamed(lastEventId), "Idempotency-Key": turnId };
+  const body = interrupts ? { input, on_busy: "interrupt" } : { input };
+  return request(turnsOf(session), { method: "POST", body, headers, signal });
+}
+
+/** The stream of a turn that the server has already. */
+export function getEvents({ session, turnId, lastEventId }, signal) {
+  return request(`${turnsOf(session)}/${encodeURIComponent(turnId)}/events`, { headers: streamed(lastEventId), signal });
+}
+
+/** Ends a turn: its outcome, or {status: "cancelling"}. It is sent even though the page is left meanwhile. */
+export async function cancelTurn({ session, turnId }) {
+  const path = `${turnsOf(session)}/${encodeURIComponent(turnId)}`;
+  return bodyOf(await request(path, { method: "DELETE", keepalive: true, signal: AbortSignal.timeout(CANCEL_MS) }));
+}
+
+/** Tells a parked turn what it waits for. The first signal counts: repeating it is harmless. */
+export async function sendSignal({ session, turnId }, name, value) {
+  const path = `v1/sessions/${encodeURIComponent(session)}/signals/${encodeURIComponent(name)}`;
+  await request(path, { method: "POST", body: { value, turn_id: turnId } });
 }
 
 /** The key that the server asks for, if it does; kept in this tab only. */
 export const giveAccessKey = (key) => forThisTab.keep("access-key", key);
 
-async function getJson(path) {
-  const response = await request(path, {});
+const turnsOf = (session) => `v1/sessions/${encodeURIComponent(session)}/turns`;
+
+function streamed(lastEventId) {
+  return { Accept: "text/event-stream", ...(lastEventId && { "Last-Event-ID": lastEventId }) };
+}
+
+const getJson = async (path) => bodyOf(await request(path, {}));
+
+function bodyOf(response) {
   return response.json().catch(() => {
     throw new Unreachable("the answer broke off");
   });
 }
 
-async function request(path, { method = "GET", body, headers = {}, signal }) {
+async function request(path, { method = "GET", body, headers = {}, ...how }) {
   const key = forThisTab.recall("access-key");
   const sent = { ...headers };
   if (key) sent.Authorization = `Bearer ${key}`;
   if (body !== undefined) sent["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(address(path), { method, headers: sent, body: body && JSON.stringify(body), signal, cache: "no-store" });
+    response = await fetch(address(path), { method, headers: sent, body: body && JSON.stringify(body), cache: "no-store", ...how });
   } catch (error) {
     throw new Unreachable(error.message);
   }

@@ -36,12 +36,18 @@ function App() {
   useEffect(() => onSystemTheme(redraw), []);
   useEffect(() => void (document.documentElement.lang = texts.htmlLanguage), [language]);
   useEffect(() => matchMedia("(hover: hover)").matches && field.current.focus(), []); // no keyboard over a phone's page
-  useEscape(() => conversation.stop());
+  useEscape(stop);
 
-  function send(text) {
+  function send(text, { now = false } = {}) {
     setDraft("");
-    conversation.send(text);
+    conversation.send(text, { interrupts: now && conversation.running !== null });
     field.current.focus();
+  }
+
+  function stop() {
+    if (!conversation.running) return;
+    conversation.cancel(conversation.running);
+    field.current.focus(); // the button is about to go
   }
 
   function startNew() {
@@ -80,10 +86,12 @@ function App() {
         texts=${texts}
         draft=${draft}
         onDraft=${setDraft}
-        busy=${conversation.live !== null}
+        running=${conversation.running}
+        rule=${info?.on_busy ?? "queue"}
+        open=${conversation.phase !== "loading" && conversation.phase !== "failed"}
         most=${info?.max_input_chars ?? null}
         onSend=${send}
-        onStop=${() => conversation.stop()}
+        onStop=${stop}
         field=${field}
       />
     </footer>
@@ -94,7 +102,7 @@ function App() {
       onNumber=${(number) => setSource({ ...source, number })}
       onClose=${() => setSource(null)}
     />`}
-    <${Announcer} entries=${conversation.entries} />
+    <${Announcer} texts=${texts} answer=${conversation.latest} />
   `;
 }
 

@@ -1,21 +1,23 @@
 // The conversation as this page knows it: what is shown, and what can be done with it. It draws nothing.
 import { createSession, getMessages } from "./api.js";
-import { applyEvent, entriesOf, liveAnswer, userEntry } from "./entries.js";
-import { forThisTab } from "./memory.js";
-import { followTurn } from "./turn_stream.js";
+import { entriesOf, isOver, liveAnswer, userEntry } from "./entries.js";
+import { LiveTurn } from "./live_turn.js";
+import { keepPending, pendingTurns } from "./pending_turns.js";
+import { Places } from "./places.js";
 
 const PAGE = 50;
-const PENDING = "pending-turn"; // {session, turnId, input}: what a reload has to go on with
+const PARKED = 2; // connections for turns that wait for somebody's word, of six that a browser has
 
 /**
  * Attributes: `session` (its id, or null before the first message), `phase` ("new", "loading", "ready", "missing", "failed"),
- * `problem` (with "failed"), `entries`, `earlier` (how many messages come before the first one), `live` (the answer that is
- * being given, or null). `changed` is called after every change, and `named` when the session's id is known.
+ * `problem` (with "failed"), `entries`, `earlier` (how many messages come before the first one), `latest` (the answer that ended
+ * last, or null). `changed` is called after every change, and `named` when the session's id is known.
  */
 export class Conversation {
   #changed;
   #named;
-  #abort = null; // of the stream that is being read
+  #turns = []; // that have not ended, in the order of their sending
+  #places = new Places(PARKED);
   #opening = 0; // only the latest `open` may write
 
   constructor({ changed, named }) {
@@ -24,7 +26,12 @@ export class Conversation {
     this.#clear(null, "new");
   }
 
-  /** Shows a session's last messages, and goes on with a turn that this tab was waiting for. */
+  /** The answer that is being given, or null: others wait for it. */
+  get running() {
+    return this.#turns.find(({ answer }) => !isOver(answer) && answer.state !== "parked")?.answer ?? null;
+  }
+
+  /** Shows a session's last messages, and goes on with the turns that this tab was waiting for. */
   async open(session) {
     this.leave();
     this.#clear(session, session ? "loading" : "new");
@@ -50,7 +57,7 @@ export class Conversation {
     const start = Math.max(0, earlier - PAGE);
     const { messages } = await getMessages(session, { start, limit: earlier - start });
     if (session !== this.session || earlier !== this.earlier) return;
-    this.entries = [...entriesOf(messages), ...this.entries];
+    this.entries = [...entriesOf(messages, this.entries[0]), ...this.entries];
     this.earlier = start;
     this.#changed();
   }
@@ -63,93 +70,101 @@ export class Conversation {
     this.#changed();
   }
 
-  /** Stops reading, without a word. The server finishes the turn. */
+  /** Stops following, without a word. The server finishes the turns. */
   leave() {
     this.#opening += 1;
-    this.#abort?.abort();
-    this.#abort = null;
-    this.live = null;
+    for (const turn of this.#turns) turn.leave();
+    this.#turns = [];
   }
 
-  send(text) {
-    if (this.live) return;
-    const turnId = crypto.randomUUID?.() ?? randomId();
-    this.#show(turnId, text);
+  /** With `interrupts`, what runs and waits is stopped for it; else the server's rule says whether it waits. */
+  send(text, { interrupts = false } = {}) {
+    this.#show(liveAnswer(crypto.randomUUID?.() ?? randomId(), text, { interrupts }));
+    this.#remember();
   }
 
-  /** Stops showing the answer. The API has no way to call a turn back: it is finished, and kept. */
-  stop() {
-    const answer = this.live;
-    if (!answer) return;
-    this.leave();
-    answer.state = "stopped";
-    this.#changed();
+  /** Ends a turn, wherever it runs or waits; what was said is kept. */
+  cancel(answer) {
+    this.#turnOf(answer)?.cancel();
   }
 
-  /** Asks again for an answer that was stopped or failed: under the same turn id, unless that is used up. */
+  /** Says yes or no to an answer that waits for approval. */
+  decide(answer, approved) {
+    this.#turnOf(answer)?.tell({ approved });
+  }
+
+  /** Asks again for an answer that failed: under the same turn id, unless that is used up. */
   retry(answer) {
-    if (this.live) return;
     if (answer.problem?.isFinal) {
       this.entries = this.entries.filter((entry) => entry.turnId !== answer.turnId);
       this.send(answer.input);
     } else {
+      Object.assign(answer, { state: "working", stage: "send", problem: null, stopping: false, refusal: null });
       this.#follow(answer);
     }
   }
 
-  /** Goes on with the turn that was running when the page was reloaded, unless it is committed already. */
+  /** Goes on with the turns that ran or waited when the page was reloaded, unless they are committed already. */
   #goOn() {
-    const pending = forThisTab.recall(PENDING);
-    if (pending?.session !== this.session) return;
-    if (this.entries.some((entry) => entry.turnId === pending.turnId)) forThisTab.forget(PENDING);
-    else this.#show(pending.turnId, pending.input);
-  }
-
-  #show(turnId, text) {
-    const answer = liveAnswer(turnId, text);
-    this.entries = [...this.entries, userEntry(turnId, text), answer];
-    return this.#follow(answer);
-  }
-
-  async #follow(answer) {
-    const abort = new AbortController();
-    this.#abort = abort;
-    this.live = answer;
-    Object.assign(answer, { state: "working", stage: "send", problem: null });
-    this.#changed();
-    try {
-      await this.#ensureSession(abort.signal);
-      if (abort.signal.aborted) return;
-      const turn = { session: this.session, turnId: answer.turnId, input: answer.input };
-      forThisTab.keep(PENDING, turn);
-      for await (const event of followTurn({ ...turn, signal: abort.signal })) {
-        if (abort.signal.aborted) return;
-        applyEvent(answer, event);
-        this.#changed();
-      }
-    } catch (problem) {
-      if (abort.signal.aborted) return;
-      Object.assign(answer, { state: "failed", problem });
+    const committed = new Set(this.entries.map(({ turnId }) => turnId));
+    for (const { turnId, input, ...more } of pendingTurns(this.session)) {
+      if (!committed.has(turnId)) this.#show(liveAnswer(turnId, input, more));
     }
-    if (abort.signal.aborted) return;
-    this.#ended(answer);
+    this.#remember();
   }
 
-  #ended(answer) {
-    this.live = null;
-    this.#abort = null;
-    if (answer.problem?.sessionMissing) this.phase = "missing";
-    if (answer.state === "done" || answer.problem?.isFinal) forThisTab.forget(PENDING);
+  #show(answer) {
+    this.entries = [...this.entries, userEntry(answer.turnId, answer.input), answer];
+    this.#follow(answer);
+  }
+
+  #follow(answer) {
+    const turn = new LiveTurn(answer, {
+      before: this.#turns.at(-1) ?? null,
+      session: () => this.#ensureSession(),
+      places: this.#places,
+      changed: (lasting) => {
+        if (lasting) this.#remember();
+        this.#changed();
+      },
+    });
+    this.#turns = [...this.#turns, turn];
+    turn.run().then((ended) => ended && this.#ended(turn));
     this.#changed();
   }
 
-  async #ensureSession(signal) {
-    if (this.session) return;
-    const { id } = await createSession();
-    if (signal.aborted) return;
-    this.session = id;
-    this.phase = "ready";
-    this.#named(id);
+  #ended(turn) {
+    const { answer } = turn;
+    this.#turns = this.#turns.filter((other) => other !== turn);
+    this.latest = answer;
+    if (answer.problem?.sessionMissing) this.phase = "missing";
+    this.#remember();
+    this.#changed();
+  }
+
+  #turnOf(answer) {
+    return this.#turns.find((turn) => turn.answer === answer);
+  }
+
+  /** What a reload goes on with; also an answer that failed, and may be there all the same. */
+  #remember() {
+    if (!this.session) return;
+    const open = ({ input, state, problem }) => input !== undefined && state !== "done" && state !== "stopped" && !problem?.isFinal;
+    const kept = ({ turnId, input, interrupts, stopping, waitingFor }) => ({ turnId, input, interrupts, stopping, waitingFor });
+    keepPending(this.session, this.entries.filter(open).map(kept));
+  }
+
+  /** Turns come here one after another: only the first can find none. */
+  async #ensureSession() {
+    if (!this.session) {
+      const opening = this.#opening;
+      const { id } = await createSession();
+      if (opening !== this.#opening) return id; // left meanwhile: nobody wants it
+      this.session = id;
+      this.phase = "ready";
+      this.#named(id);
+    }
+    return this.session;
   }
 
   #failed(problem) {
@@ -163,7 +178,7 @@ export class Conversation {
     this.problem = null;
     this.entries = [];
     this.earlier = 0;
-    this.live = null;
+    this.latest = null;
   }
 }
 

@@ -22,7 +22,13 @@ const en = {
   inputLabel: "Your message",
   inputHint: "Write a message",
   keysHint: "Enter sends, Shift + Enter starts a new line",
+  busyHints: {
+    queue: (control) => `Enter sends it after this answer, ${control} + Enter now`,
+    interrupt: () => "Enter stops this answer and sends your message",
+    reject: () => "You can send it when this answer is done, Esc stops the answer",
+  },
   send: "Send",
+  sendNow: "Send now",
   stop: "Stop",
   tooLong: (most) => `Too long: at most ${most} characters`,
   loading: "Loading the conversation",
@@ -39,8 +45,19 @@ const en = {
   },
   stageOther: "Working",
   lost: "Connection lost. Reconnecting",
-  stopped: "You stopped watching. The answer is still being finished, and will be part of this conversation.",
-  showAnswer: "Show the answer",
+  restarted: { here: "The answer starts again", elsewhere: "The answer goes on elsewhere" },
+  cancel: "Cancel",
+  stopping: "Stopping",
+  stopped: "Stopped",
+  unanswered: "Not answered",
+  notStopped: "The answer could not be stopped, and goes on.",
+  approval: "Waiting for your approval",
+  parked: (name) => (name ? `Waiting for a confirmation: ${name}` : "Waiting for a confirmation"),
+  parkedUntil: (time) => `until ${time} at the latest`,
+  approve: "Approve",
+  decline: "Decline",
+  told: "Passed on",
+  notTold: "That could not be passed on.",
   tryAgain: "Try again",
   sources: "Sources",
   source: (number) => `Source ${number}`,
@@ -92,7 +109,13 @@ const zh = {
   inputLabel: "您的消息",
   inputHint: "请输入消息",
   keysHint: "Enter 发送，Shift + Enter 换行",
+  busyHints: {
+    queue: (control) => `Enter 排队发送，${control} + Enter 立即发送`,
+    interrupt: () => "Enter 停止当前回答并发送",
+    reject: () => "回答结束后才能发送，Esc 停止当前回答",
+  },
   send: "发送",
+  sendNow: "立即发送",
   stop: "停止",
   tooLong: (most) => `内容过长，最多 ${most} 个字符`,
   loading: "正在加载对话",
@@ -109,8 +132,19 @@ const zh = {
   },
   stageOther: "正在处理",
   lost: "连接中断，正在重新连接",
-  stopped: "您已停止查看。回答仍会继续生成，并保存在本次对话中。",
-  showAnswer: "显示回答",
+  restarted: { here: "正在重新回答", elsewhere: "已转到另一台服务器继续回答" },
+  cancel: "取消",
+  stopping: "正在停止",
+  stopped: "已停止",
+  unanswered: "未作回答",
+  notStopped: "未能停止，回答仍在继续。",
+  approval: "正在等待您的同意",
+  parked: (name) => (name ? `正在等待确认：${name}` : "正在等待确认"),
+  parkedUntil: (time) => `最晚到 ${time}`,
+  approve: "同意",
+  decline: "拒绝",
+  told: "已转达",
+  notTold: "未能转达。",
   tryAgain: "重试",
   sources: "来源",
   source: (number) => `来源 ${number}`,
@@ -161,6 +195,13 @@ export function rememberLanguage(language) {
 /** What a text is written in, for fonts and screen readers. */
 export function languageOf(text) {
   return /[\u3400-\u9fff]/.test(text) ? "zh-CN" : "en";
+}
+
+/** A point in time as short as it can be said: with its day only where that is not today. */
+export function timeOf(milliseconds, texts) {
+  const time = new Date(milliseconds);
+  const day = time.toDateString() === new Date().toDateString() ? {} : { month: "short", day: "numeric" };
+  return new Intl.DateTimeFormat(texts.htmlLanguage, { ...day, hour: "numeric", minute: "2-digit" }).format(time);
 }
 
 /** Why there was no answer, in the user's language; the server's own words come beside it. */

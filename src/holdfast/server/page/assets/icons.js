@@ -17,6 +17,7 @@ export const pen = () => icon("M10.500 4H5.500A1.500 1.500 0 0 0 4 5.500v9A1.500
 export const sun = () => icon("M10 6.800a3.200 3.200 0 1 0 0 6.400 3.200 3.200 0 0 0 0-6.400z", "M10 2.500v1.500M10 16v1.500M2.500 10H4M16 10h1.500M4.700 4.700l1 1M14.300 14.300l1 1M4.700 15.300l1-1M14.300 5.700l1-1");
 export const moon = () => icon("M16 11.800A6.500 6.500 0 0 1 8.200 4a6.500 6.500 0 1 0 7.800 7.800z");
 export const arrowUp = () => icon("M10 16V4.500M5 9.500l5-5 5 5");
+export const arrowToTop = () => icon("M5 4h10M10 16.500V8M5.500 12L10 7.500l4.500 4.500");
 export const arrowDown = () => icon("M10 4v11.500M5 10.500l5 5 5-5");
 export const square = () => icon("M6.500 6.500h7v7h-7z");
 export const cross = () => icon("M5 5l10 10M15 5L5 15");

@@ -3,7 +3,7 @@
 /** Kept until the user clears it: language, colours. */
 export const forLong = over(() => localStorage);
 
-/** Kept as long as this tab: the access key, the turn that is being answered. A reload keeps it. */
+/** Kept as long as this tab: the access key, the turns that are not answered yet. A reload keeps it. */
 export const forThisTab = over(() => sessionStorage);
 
 function over(storage) {
@@ -17,6 +17,5 @@ function over(storage) {
   return {
     recall: (name) => attempt((store) => JSON.parse(store.getItem(`holdfast.${name}`))),
     keep: (name, value) => attempt((store) => store.setItem(`holdfast.${name}`, JSON.stringify(value))),
-    forget: (name) => attempt((store) => store.removeItem(`holdfast.${name}`)),
   };
 }

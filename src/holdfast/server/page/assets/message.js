@@ -1,7 +1,7 @@
 import { grouped, titleOf } from "./citations.js";
 import { html, useLayoutEffect, useRef } from "./html.js";
-import { languageOf, reasonOf } from "./i18n.js";
-import { leaf } from "./icons.js";
+import { languageOf, reasonOf, timeOf } from "./i18n.js";
+import { leaf, square } from "./icons.js";
 import { fragmentOf } from "./markdown.js";
 
 /** What the user said: plain text, as it was written. */
@@ -14,16 +14,21 @@ export function UserMessage({ texts, entry }) {
 }
 
 /** The answer in whatever state it is, its sources, and who gave it. */
-export function Answer({ texts, entry, onSource, onRetry }) {
-  const working = entry.state === "working" || entry.state === "lost";
+export function Answer({ texts, entry, onSource, onRetry, onCancel, onDecide }) {
+  const { state } = entry;
+  const working = state === "working" || state === "lost";
+  const open = working || state === "parked";
   return html`
-    <article class="message answer" aria-label=${texts.assistant} aria-busy=${working} data-state=${entry.state}>
+    <article class="message answer" aria-label=${texts.assistant} aria-busy=${working} data-state=${state}>
       <${Reply} texts=${texts} entry=${entry} streaming=${working} onSource=${onSource} />
-      ${working && html`<${Progress} texts=${texts} entry=${entry} />`}
-      ${entry.state === "stopped" && html`<${Stopped} texts=${texts} onRetry=${onRetry} />`}
-      ${entry.state === "failed" && html`<${Failed} texts=${texts} entry=${entry} onRetry=${onRetry} />`}
+      ${(working || (open && entry.stopping)) && html`<${Progress} texts=${texts} entry=${entry} onCancel=${onCancel} />`}
+      ${state === "parked" &&
+      !entry.stopping &&
+      html`<${Parked} texts=${texts} entry=${entry} onCancel=${onCancel} onDecide=${onDecide} />`}
+      ${open && entry.refusal && html`<${Refusal} texts=${texts} entry=${entry} />`}
+      ${state === "failed" && html`<${Failed} texts=${texts} entry=${entry} onRetry=${onRetry} />`}
       ${entry.citations.length > 0 && html`<${Sources} texts=${texts} entry=${entry} onSource=${onSource} />`}
-      ${entry.state === "done" && html`<${Origin} texts=${texts} entry=${entry} />`}
+      ${(state === "done" || state === "stopped") && html`<${Origin} texts=${texts} entry=${entry} />`}
     </article>
   `;
 }
@@ -46,27 +51,69 @@ function Reply({ texts, entry, streaming, onSource }) {
   return html`<div class="reply" ref=${element} lang=${languageOf(text)} onClick=${click}></div>`;
 }
 
-function Progress({ texts, entry }) {
-  const lost = entry.state === "lost";
-  // while the words come, they are the progress
-  if (!lost && entry.text && (entry.stage === "answer" || entry.stage === "model")) {
-    return html`<p class="progress writing" role="status"><span class="visually-hidden">${texts.stages.answer}</span><${Dots} /></p>`;
-  }
-  const what = lost ? texts.lost : (texts.stages[entry.stage] ?? texts.stageOther);
-  return html`<p class="progress" role="status" data-lost=${lost}>${what}<${Dots} /></p>`;
+function Progress({ texts, entry, onCancel }) {
+  const { state, stage, text, stopping, restarted } = entry;
+  const lost = state === "lost";
+  const waits = stage === "waiting" && !lost && !stopping;
+  const written = text && (stage === "answer" || stage === "model"); // while the words come, they are the progress
+  const quiet = written && !lost && !stopping && !restarted;
+  const what = stopping
+    ? texts.stopping
+    : lost
+      ? texts.lost
+      : restarted
+        ? texts.restarted[restarted]
+        : (texts.stages[quiet ? "answer" : stage] ?? texts.stageOther);
+  return html`
+    <p class="progress" data-lost=${lost}>
+      <span role="status" class=${quiet ? "visually-hidden" : ""}>${what}</span>
+      ${waits ? html`<button class="link" type="button" onClick=${onCancel}>${texts.cancel}</button>` : html`<${Dots} />`}
+    </p>
+  `;
+}
+
+/** An answer that waits for somebody's word: for how long, and what can be said. */
+function Parked({ texts, entry, onCancel, onDecide }) {
+  const { waitingFor, deadline, telling } = entry;
+  const approvable = waitingFor === "approval";
+  return html`
+    <div class="notice parked">
+      <p role="status">
+        ${telling ? texts.told : approvable ? texts.approval : texts.parked(waitingFor)}
+        ${!telling && deadline > 0 && html`<span class="detail">${texts.parkedUntil(timeOf(deadline, texts))}</span>`}
+      </p>
+      ${!telling &&
+      html`<p class="choices">
+        ${approvable &&
+        html`
+          <button class="solid" type="button" onClick=${() => onDecide(true)}>${texts.approve}</button>
+          <button class="hollow" type="button" onClick=${() => onDecide(false)}>${texts.decline}</button>
+        `}
+        <button class="link" type="button" onClick=${onCancel}>${texts.cancel}</button>
+      </p>`}
+    </div>
+  `;
+}
+
+/** What the user asked for could not be delivered. */
+function Refusal({ texts, entry }) {
+  const { of, problem } = entry.refusal;
+  return html`
+    <div class="notice bad" role="alert">
+      <p>${of === "stop" ? texts.notStopped : texts.notTold}</p>
+      <${Reason} texts=${texts} problem=${problem} />
+    </div>
+  `;
 }
 
 function Dots() {
   return html`<span class="dots" aria-hidden="true"><i></i><i></i><i></i></span>`;
 }
 
-function Stopped({ texts, onRetry }) {
-  return html`
-    <div class="notice">
-      <p>${texts.stopped}</p>
-      <button class="link" type="button" onClick=${onRetry}>${texts.showAnswer}</button>
-    </div>
-  `;
+/** Why, as far as it helps: that nobody answered, that there is too much to do, or the server's own words. */
+function Reason({ texts, problem }) {
+  if (!problem.status || problem.temporary) return html`<p class="detail">${reasonOf(problem, texts)}</p>`;
+  return html`<p class="detail" lang="en">${problem.message}</p>`;
 }
 
 function Failed({ texts, entry, onRetry }) {
@@ -98,19 +145,20 @@ function Sources({ texts, entry, onSource }) {
   `;
 }
 
-/** How the answer was made and which node served it: as much of it as is known. */
+/** How the answer was made or ended, and which node served it: as much of it as is known. */
 function Origin({ texts, entry }) {
-  const { metadata, node, version, attempts } = entry;
-  const made = metadata.fallback ? texts.fallback : texts.modes[metadata.mode];
+  const { state, text, metadata, node, version, attempts } = entry;
+  const stopped = state === "stopped" && (text ? texts.stopped : texts.unanswered);
+  const made = stopped || (metadata.fallback ? texts.fallback : texts.modes[metadata.mode]);
   const served = [
     node && texts.answeredBy(node),
     version !== null && texts.version(version),
     attempts > 1 && texts.attempts(attempts),
-  ].filter(Boolean);
+  ].filter((known) => known && (text || !stopped)); // what was not answered was answered by nobody
   if (!made && served.length === 0) return null;
   return html`
     <p class="origin">
-      ${made && html`<span class="made">${leaf()}${made}</span>`}
+      ${made && html`<span class="made" data-stopped=${Boolean(stopped)}>${stopped ? square() : leaf()}${made}</span>`}
       ${served.length > 0 && html`<span class="served">${served.join(" · ")}</span>`}
     </p>
   `;

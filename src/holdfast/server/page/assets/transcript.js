@@ -28,6 +28,8 @@ export function Transcript({ texts, conversation, onSource, onExample, onNew, on
                     entry=${entry}
                     onSource=${onSource}
                     onRetry=${() => (toEnd(), conversation.retry(entry))}
+                    onCancel=${() => conversation.cancel(entry)}
+                    onDecide=${(approved) => conversation.decide(entry, approved)}
                   />`,
             )}
           </section>

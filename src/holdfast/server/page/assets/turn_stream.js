@@ -1,66 +1,51 @@
 // Following one turn to its end, over as many connections as that takes. The turn id makes every repetition safe.
-import { Problem, Unreachable, postTurn } from "./api.js";
+import { Problem, Unreachable, getEvents, postTurn } from "./api.js";
+import { enough, pauseAfter } from "./patience.js";
 import { readEvents } from "./sse.js";
 
-const WAITS_MS = [400, 1000, 2000, 4000, 8000, 8000, 8000, 8000]; // without progress in between; then the user decides
-const MOST_CONNECTIONS = 40;
+const MOST_CONNECTIONS = 40; // of a turn that runs; a parked one may take days
 const SILENCE_MS = 25_000; // the server sends a comment every 10 s: more silence is a dead connection that nobody closed
 
 /**
- * Yields the API's events as {type, ...data}, and {type: "lost"} whenever the connection broke and is made again.
- * Ends after `done`; throws a `Problem` where the turn ended with one, `Unreachable` when it gave up.
+ * Yields the API's events as {type, ...data}, and whenever the connection is made again {type: "lost"}, or {type: "busy"} where
+ * an earlier turn was in the way. `turn` ({session, turnId, input, interrupts, lastEventId, parked}) keeps how far it got, so
+ * that it can be followed again from there.
+ *
+ * A turn that is parked is followed with GET, in one of the `places` for such. Ends after `done`; throws a `Problem` where the
+ * turn ended with one, `Unreachable` when it gave up.
  */
-export async function* followTurn({ session, turnId, input, signal }) {
-  let lastEventId = "";
-  let failures = 0;
-  for (let connection = 0; connection < MOST_CONNECTIONS; connection += 1) {
+export async function* followTurn(turn, { signal, places }) {
+  let failures = 0; // without progress in between
+  for (let connections = 0; connections < MOST_CONNECTIONS; connections += turn.parked ? 0 : 1) {
+    const leavePlace = turn.parked ? await places.enter() : () => {};
     const line = new Line(signal);
-    let reason;
+    let reason = null;
     try {
-      const response = await postTurn({ session, turnId, input, lastEventId, signal: line.signal });
+      const response = await (turn.parked ? getEvents : postTurn)(turn, line.signal);
       for await (const event of readEvents(response.body, () => line.alive())) {
-        lastEventId = event.id || lastEventId;
+        turn.lastEventId = event.id || turn.lastEventId;
         if (event.type === "error") throw new Problem(event.data);
-        if (event.type === "token") failures = 0;
+        if (event.type === "token" || event.type === "parked") failures = 0;
+        turn.parked ||= event.type === "parked";
         yield { ...event.data, type: event.type };
         if (event.type === "done") return;
       }
-      reason = new Unreachable("the stream ended before the answer did");
+      if (!turn.parked) reason = new Unreachable("the stream ended before the answer did");
     } catch (error) {
       reason = error;
     } finally {
       line.close();
+      leavePlace();
     }
     if (signal.aborted) return;
     if (reason instanceof Problem && !reason.temporary) throw reason;
-    if (failures >= WAITS_MS.length) throw reason;
-    yield { type: "lost" };
-    await pause(waitFor(failures, reason), signal);
+    if (reason && enough(failures) && !turn.parked) throw reason;
+    if (reason) yield { type: reason.busy ? "busy" : "lost" };
+    await pauseAfter(reason ? failures : 1, reason, signal);
     if (signal.aborted) return;
-    failures += 1;
+    if (reason && !reason.busy) failures += 1;
   }
   throw new Unreachable("the connection broke too often");
-}
-
-/** Half of the wait is chance: the users of a node that died do not all come back at once. */
-function waitFor(failures, reason) {
-  const wait = WAITS_MS[failures] * (0.5 + Math.random() / 2);
-  return Math.max(wait, (reason.retryAfter ?? 0) * 1000);
-}
-
-/** Ends early when it is aborted, and when the browser comes back online. */
-function pause(ms, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(finish, ms);
-    function finish() {
-      clearTimeout(timer);
-      removeEventListener("online", finish);
-      signal.removeEventListener("abort", finish);
-      resolve();
-    }
-    addEventListener("online", finish);
-    signal.addEventListener("abort", finish);
-  });
 }
 
 /** One connection: aborted from outside, or by its own silence. */
