@@ -50,7 +50,9 @@ export function Composer({ texts, draft, onDraft, open, running, rule, most, onS
           onCompositionStart=${() => (composed.current = true)}
           onCompositionEnd=${() => (composed.current = false)}
         />
-        ${queues && sendable && html`<${Round} kind="now" label=${texts.sendNow} icon=${arrowToTop} onClick=${() => submit(null, true)} />`}
+        ${queues &&
+        sendable &&
+        html`<${Round} kind="now" label=${texts.sendNow} icon=${arrowToTop} onClick=${() => submit(null, true)} />`}
         ${running &&
         html`<${Round}
           kind="stop"
