@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from holdfast import Store, Turn
-from holdfast.errors import TurnConflict, TurnFinished, TurnNotFound, TurnParked
+from holdfast.errors import StoreUnavailable, TurnConflict, TurnFinished, TurnNotFound, TurnParked
+from holdfast.turns import marks
 from store_nodes import Nodes, eventually
 
 
@@ -207,3 +209,122 @@ async def test_a_block_cannot_be_cancelled_and_a_cancelled_turn_not_entered(node
     with pytest.raises(TurnFinished):
         async with store.turn("s", input="y", turn_id="t2"):
             raise TurnConflict("never here")
+
+
+async def test_a_turn_that_is_cancelled_before_it_waits_does_not_wait(nodes: Nodes) -> None:
+    store = await nodes.open()
+
+    async def ask(turn: Turn) -> None:
+        await store.backend.signal(turn.key, marks.CANCEL, b"", turn_id=turn.id)  # not heard of yet
+        await turn.wait_for("approval")
+
+    outcome = await store.run_turn("s", ask, input="x", turn_id="t")
+    assert outcome.status == "cancelled"
+    assert store.leases.count == 0
+    assert await store.run_turn("s", lambda turn: None, input="y", on_busy="reject")
+
+
+async def test_a_turn_that_parks_while_it_is_cancelled_is_ended(nodes: Nodes) -> None:
+    (first, between), second = await nodes.interposed(), await nodes.open()
+    parking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held_up() -> None:
+        parking.set()
+        await go_on.wait()
+
+    between.before["park"] = held_up
+
+    async def ask(turn: Turn) -> None:
+        await turn.wait_for("approval")
+
+    for store in (first, second):
+        store.handler("ask")(ask)
+    running = asyncio.create_task(first.run_turn("s", "ask", input="x", turn_id="t"))
+    await parking.wait()
+    cancelling = asyncio.create_task(second.cancel_turn("s", "t", "ask"))
+    await asyncio.sleep(0.1)
+    go_on.set()
+    with pytest.raises(TurnParked):
+        await running
+    assert (await cancelling).status == "cancelled"
+
+
+async def test_a_turn_that_could_not_be_parked_hears_of_its_cancelling(nodes: Nodes) -> None:
+    store, between = await nodes.interposed()
+
+    async def down() -> None:
+        del between.before["park"]
+        raise StoreUnavailable("for a moment")
+
+    between.before["park"] = down
+    talking = Talking()
+
+    @store.handler("ask")
+    async def ask(turn: Turn) -> None:
+        with suppress(StoreUnavailable):
+            await turn.wait_for("approval")
+        await talking(turn)
+
+    running = asyncio.create_task(store.run_turn("s", "ask", input="x", turn_id="t"))
+    await talking.started.wait()
+    assert (await store.cancel_turn("s", "t", "ask")).status == (await running).status == "cancelled"
+
+
+async def test_words_that_cannot_be_kept_do_not_keep_a_turn_from_ending(memory_nodes: Nodes) -> None:
+    store = await memory_nodes.open(max_value_bytes=1000)
+    started = asyncio.Event()
+
+    @store.handler("talk")
+    async def talk(turn: Turn) -> None:
+        turn.emit("token", text="x" * 2000)
+        started.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(store.run_turn("s", "talk", input="x", turn_id="t"))
+    await started.wait()
+    assert (await store.cancel_turn("s", "t", "talk")).status == "cancelled"
+    own = await running
+    assert (own.status, own.reply) == ("cancelled", "")
+
+
+async def test_the_session_is_free_when_the_caller_of_a_cancelled_turn_leaves(nodes: Nodes) -> None:
+    (first, between), second = await nodes.interposed(lease=60), await nodes.open()
+    talking, ending = Talking(), asyncio.Event()
+
+    async def held_up() -> None:
+        ending.set()
+        await asyncio.Event().wait()
+
+    between.before["commit"] = held_up
+    for store in (first, second):
+        store.handler("talk")(talking)
+    running = asyncio.create_task(first.run_turn("s", "talk", input="x", turn_id="t"))
+    await talking.started.wait()
+    cancelling = asyncio.create_task(second.cancel_turn("s", "t", "talk", wait=10))
+    await ending.wait()
+    running.cancel()
+    assert (await cancelling).status == "cancelled"
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_caller_is_not_left_cancelled(nodes: Nodes) -> None:
+    store = await nodes.open()
+    talking = Talking()
+    store.handler("talk")(talking)
+
+    async def calling() -> str:
+        async with asyncio.timeout(20):
+            outcome = await store.run_turn("s", "talk", input="x", turn_id="t")
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(5)
+        return outcome.status
+
+    caller = asyncio.create_task(calling())
+    await talking.started.wait()
+    await store.cancel_turn("s", "t", "talk")
+    assert await caller == "cancelled"

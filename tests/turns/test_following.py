@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from holdfast import Turn
 from store_nodes import Nodes, eventually
 
@@ -189,3 +191,24 @@ async def test_what_goes_beyond_the_limit_is_told_by_the_outcome(nodes: Nodes) -
     again = await second.join_turn("s", "t", "much", stream=True, on_event=lambda *event: events.append(event))
     assert again.reply == outcome.reply
     assert 0 < len(texts(events)) < len(outcome.reply)
+
+
+async def test_a_follower_is_told_which_attempt_it_is(memory_nodes: Nodes) -> None:
+    first, second = await memory_nodes.open(), await memory_nodes.open()
+    writing = Writing()
+
+    async def fail(turn: Turn) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await first.run_turn("s", fail, input="x", turn_id="t")
+    running = asyncio.create_task(first.run_turn("s", writing, input="x", turn_id="t"))
+    await eventually(lambda: writing.said == 2)
+    events: Events = []
+    following = asyncio.create_task(
+        second.join_turn("s", "t", writing, stream=True, on_event=lambda *event: events.append(event))
+    )
+    await eventually(lambda: len(events) == 3)
+    writing.go_on.set()
+    await asyncio.gather(running, following)
+    assert (events[0][0], events[0][1]["number"]) == ("attempt", 2)

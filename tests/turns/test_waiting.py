@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from holdfast import Turn
-from holdfast.errors import OutcomeUnknown, SignalTimeout, StepMisuse, TurnNotFound, TurnParked
+from holdfast.errors import (
+    ConfigError,
+    InvalidId,
+    OutcomeUnknown,
+    SignalTimeout,
+    StepMisuse,
+    TurnNotFound,
+    TurnParked,
+)
 from store_nodes import Nodes, eventually
 
 
@@ -261,3 +269,64 @@ async def test_a_signal_whose_reply_is_lost_is_given_to_nobody_else(nodes: Nodes
     assert (await store.join_turn("s", "t1", "work")).reply == "draft 1 approved by Ann"
     with pytest.raises(TurnParked):
         await store.join_turn("s", "t2", "work", wait=0.1)
+
+
+async def test_whoever_joins_sees_a_turn_through_all_of_its_waits(nodes: Nodes) -> None:
+    store, other = await nodes.open(), await nodes.open()
+    told: list[tuple[str, str]] = []
+
+    async def work(turn: Turn) -> None:
+        for name in ("one", "two", "three"):
+            turn.emit("token", text=f"{name}?")
+            await turn.wait_for(name)
+        turn.reply("done")
+
+    for node in (store, other):
+        node.handler("work")(work)
+
+    def tell(kind: str, data: dict[str, Any]) -> None:
+        told.append((kind, data.get("text", data.get("waiting_for", ""))))
+
+    with pytest.raises(TurnParked):
+        await store.run_turn("s", "work", input="x", turn_id="t")
+    joining = asyncio.create_task(other.join_turn("s", "t", "work", on_event=tell, stream=True))
+    for waits, name in enumerate(("one", "two", "three"), 1):
+        await eventually(lambda waits=waits: [kind for kind, _ in told].count("parked") == waits)  # type: ignore[misc]
+        await store.signal("s", name)
+    assert (await joining).reply == "done"
+    assert [text for kind, text in told if kind == "parked"] == ["", "two", "three"]
+    assert [text for kind, text in told if kind == "token"] == ["one?", "two?"] + ["one?", "two?", "three?"] * 2
+
+
+async def test_what_a_parked_turn_had_said_is_told_before_that_it_waits(nodes: Nodes) -> None:
+    store, between = await nodes.interposed(event_group=0.01)
+    kinds: list[str] = []
+
+    @store.handler("work")
+    async def work(turn: Turn) -> None:
+        turn.emit("token", text="May I?")
+        await eventually(lambda: between.calls["append_events"] > 0)
+        await turn.wait_for("approval")
+
+    with pytest.raises(TurnParked):
+        await store.run_turn("s", "work", input="x", turn_id="t", stream=True)
+    with pytest.raises(TurnParked):
+        await store.join_turn("s", "t", "work", wait=0.2, stream=True, on_event=lambda kind, _: kinds.append(kind))
+    assert kinds == ["attempt", "token", "parked"]
+
+
+async def test_a_wait_has_to_have_a_limit(memory_nodes: Nodes) -> None:
+    store = await memory_nodes.open()
+
+    async def work(turn: Turn) -> None:
+        await turn.wait_for("approval", timeout=None)  # type: ignore[arg-type]  # what it refuses
+
+    with pytest.raises(ConfigError, match="without a limit"):
+        await store.run_turn("s", work, input="x", turn_id="t")
+
+
+@pytest.mark.parametrize("wrong", [5, "x" * 257, "\ud800"])
+async def test_a_signal_for_what_is_no_turn_id(nodes: Nodes, wrong: Any) -> None:
+    store = await nodes.open()
+    with pytest.raises(InvalidId):
+        await store.signal("s", "approval", turn_id=wrong)

@@ -60,6 +60,8 @@ class Accepting:
         withdraws: a turn that waited in vain is forgotten, because its caller does not know its id.
         interrupts: turns that stand before this one are cancelled.
         joins: waits for a parked turn too; else that is told at once.
+        waiting_for: what a parked turn waits for, where this runner has parked it.
+        cancels: has a turn end that was parked before it heard that it is to.
         tail: passes on what the turn tells while it runs elsewhere.
     """
 
@@ -67,6 +69,7 @@ class Accepting:
         "_deadline",
         "_followed",
         "_withdraws",
+        "cancels",
         "interrupts",
         "joins",
         "key",
@@ -74,6 +77,7 @@ class Accepting:
         "store",
         "tail",
         "wait_ms",
+        "waiting_for",
     )
 
     def __init__(
@@ -93,6 +97,8 @@ class Accepting:
         self._withdraws = withdraws
         self.interrupts = interrupts
         self.joins = False
+        self.cancels = False
+        self.waiting_for = ""
         self.tail: EventTail | None = None
         self._followed = False
         self._deadline = time.monotonic() + wait_ms / 1000
@@ -158,12 +164,17 @@ class Accepting:
                 if left <= 0:
                     raise self._gave_up(reply)
                 if isinstance(reply, Parked):
+                    if self.cancels:
+                        with suppress(StoreError):
+                            await self.store.backend.signal(self.key, marks.CANCEL, b"", turn_id=self.request.turn_id)
                     if self.tail is not None and not parked:
-                        self.tail.parked(reply.left_ms / 1000)
+                        await self.tail.read()  # what it said before
+                        self.tail.parked(reply.left_ms / 1000, self.waiting_for)
                     parked = True
                     await self._pause(watch, min(left, _PARKED_POLL_S, reply.left_ms / 1000 + 0.005), b"events")
                     continue
                 assert isinstance(reply, Queued | Running)
+                parked, self.waiting_for = False, ""
                 await self._tell(reply)
                 # no lease means waiting for a place ahead to be taken or to run out: nothing to look for before the poll
                 lease_left = reply.lease_left_ms / 1000 + 0.005 if reply.lease_left_ms else poll
@@ -216,7 +227,7 @@ class Accepting:
                 return TurnParked(
                     f"{name} waits for a signal, for {reply.left_ms / 1000:g} s at the longest",
                     self.request.turn_id,
-                    "",
+                    self.waiting_for,
                     reply.left_ms / 1000,
                 )
             case WrongUserFound():

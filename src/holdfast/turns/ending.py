@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from holdfast.backends.records import Conflict, Delta, Fenced, Granted
+from holdfast.errors import InvalidInput
 from holdfast.sessions.message import Message
 from holdfast.turns.outcome import Outcome, Status, kept_bytes
 from holdfast.turns.turn import Turn
@@ -31,7 +33,8 @@ async def end_cancelled(run: TurnRun, granted: Granted, said: str) -> Outcome | 
     """Ends the turn with its input and what had been ``said``; changes of the state are dropped. None where it was overtaken."""
     turn = run.turn(granted, granted.record, {})
     if said:
-        turn.append(Message("assistant", said, metadata={"cancelled": True}))
+        with suppress(InvalidInput):  # too long to be kept, or no valid text: the turn ends all the same
+            turn.append(Message("assistant", said, metadata={"cancelled": True}))
     return await _end(run, granted, turn, "cancelled")
 
 

@@ -26,7 +26,8 @@ ATTEMPT: Final = "attempt"
 the attempt, and ``number``, counted from 1."""
 
 PARKED: Final = "parked"
-"""Told, on each node for itself, to whoever waits for a turn that waits for a signal. Its data: ``left``, in seconds."""
+"""Told, on each node for itself, to whoever waits for a turn that waits for a signal. Its data: ``left``, in seconds, and
+``waiting_for``, which is "" where another node has parked it."""
 
 TOKEN: Final = "token"
 """The kind of an event that brings a further piece of the reply, as ``text``."""
@@ -172,9 +173,9 @@ class EventTail:
         self._start = 0
         self._seen = 0
 
-    def parked(self, left: float) -> None:
-        """The turn waits for a signal, for so many seconds."""
-        self._emit(PARKED, {"left": left})
+    def parked(self, left: float, waiting_for: str) -> None:
+        """The turn waits for a signal, for so many seconds; "" where another node knows for which."""
+        self._emit(PARKED, {"left": left, "waiting_for": waiting_for})
 
     async def read(self) -> None:
         """All that is new. Where the store cannot be reached it is left for the next time."""

@@ -106,18 +106,19 @@ class LeaseKeeper:
                     held.listening = asyncio.get_running_loop().create_task(self._listen(held), name="holdfast-signals")
             due = [held for held in self._held if now - held.renewed >= self._interval - tick]
             if due:
-                await asyncio.gather(*[self._renew(held) for held in due])
+                await asyncio.gather(*[self.renew(held) for held in due])
 
     async def _listen(self, held: Held) -> None:
         """Hears of signals at once; where hints are lost, the next renewal tells."""
         with suppress(StoreError):
             async with self.backend.watch(held.key) as watch:
-                await self._renew(held)  # what came before
+                await self.renew(held)  # what came before
                 while True:
                     if await watch.wait(_SILENCE_S) == b"signal":
-                        await self._renew(held)
+                        await self.renew(held)
 
-    async def _renew(self, held: Held) -> None:
+    async def renew(self, held: Held) -> None:
+        """Renews the lease now, and hears what was signalled until now."""
         started = time.monotonic()
         try:
             reply = await self.backend.renew(held.key, held.turn_id, fence=held.fence, lease_ms=self._lease_ms)

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -166,10 +167,10 @@ class TurnRun:
         if not self.request.fingerprint:
             self._adopt(granted)
         if marks.has(granted.steps, marks.CANCEL):
-            return await end_cancelled(self, granted, await said_before(self.store, self.key, self.request.turn_id))
+            return await self._ending(self._end_cancelled_before(granted))
         if granted.attempt > self.store.settings.max_attempts:
             error = f"given up after {granted.attempt - 1} attempts that ended without a reply"
-            return await end_failed(self, granted, error)
+            return await self._ending(end_failed(self, granted, error))
         observer = self.store.observer
         if observer is not None and (granted.attempt > 1 or not self.request.fingerprint):
             observer.taken_over()
@@ -207,10 +208,22 @@ class TurnRun:
     async def _end_cancelled(self, granted: Granted, held: Held) -> Outcome | None:
         """With what this attempt had said."""
         held.committing = True
-        outcome = await end_cancelled(self, granted, self._telling.said())
+        outcome = await self._ending(end_cancelled(self, granted, self._telling.said()))
         if outcome is None:
             self._overtaken()
         return outcome
+
+    async def _end_cancelled_before(self, granted: Granted) -> Outcome | None:
+        """With what the attempt before this one had said."""
+        return await end_cancelled(self, granted, await said_before(self.store, self.key, self.request.turn_id))
+
+    async def _ending(self, work: Awaitable[Outcome | None]) -> Outcome | None:
+        """An end without the handler's commit. Where this call is cancelled meanwhile, the session is free at once."""
+        try:
+            return await work
+        except asyncio.CancelledError:
+            self.store.background(self.release())
+            raise
 
     def _parked(self, parking: Parking) -> TurnParked:
         left = parking.left_ms / 1000
@@ -350,14 +363,19 @@ class TurnRun:
     async def _park(self, fence: int, held: Held, name: str, for_ms: int) -> bytes | None:
         """Lets go of the turn until ``name`` is signalled; the signal where it has come already."""
         await self._telling.finish()
+        await self.store.leases.renew(held)  # a cancelled turn that nobody holds any more would end when its time is up
+        if self._cancelled or held.lost:
+            await asyncio.sleep(0)  # the cancellation comes here
+            raise asyncio.CancelledError  # in a task of the handler's own, or it was swallowed before
         held.committing = True  # the lease ends here, which is no loss
         for again in (False, True):
             try:
                 reply = await self.store.backend.park(
                     self.key, self.request.turn_id, fence=fence, name=name, for_ms=for_ms
                 )
-            except OutcomeUnknown:
-                if again:
+            except StoreError as error:
+                if again or not isinstance(error, OutcomeUnknown):
+                    held.committing = False  # if it is parked after all, the next renewal tells
                     raise
                 continue
             break

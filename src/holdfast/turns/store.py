@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Self, TypeVar, Unpack
 
 from holdfast.backends.contract import Backend
-from holdfast.backends.records import Conflict, Fenced, Granted, Overdue, Parked, Queued, Replay, Running
+from holdfast.backends.records import Conflict, Fenced, Granted, Overdue, Parked, Queued, Replay, Running, SessionKey
 from holdfast.errors import (
     ConfigError,
     OutcomeUnknown,
@@ -20,7 +20,7 @@ from holdfast.errors import (
     TurnOvertaken,
 )
 from holdfast.sessions.durations import Duration, milliseconds
-from holdfast.sessions.ids import checked_id, checked_text
+from holdfast.sessions.ids import checked_id, checked_name, checked_text
 from holdfast.sessions.message import Message, as_message
 from holdfast.sessions.near_cache import NearCache
 from holdfast.sessions.session import Messages
@@ -37,7 +37,7 @@ from holdfast.turns.outcome import Outcome
 from holdfast.turns.recovery import RecoveryLoop, RecoveryOptions
 from holdfast.turns.run import TurnRun, uncancelled
 from holdfast.turns.setbacks import Setbacks
-from holdfast.turns.takeover import Takeover
+from holdfast.turns.takeover import JoinOptions, Takeover
 from holdfast.turns.tenants import DELIVERIES, belonging
 from holdfast.turns.turn import Handler, Handlers, Turn
 
@@ -150,17 +150,20 @@ class TurnStore(SessionStore):
 
         Raises `TurnNotFound` where nothing is known of it; else as `run_turn`.
         """
+        return await self._join(session_id, turn_id, handler, wait, on_event=on_event, stream=stream)
+
+    async def _join(
+        self,
+        session_id: str,
+        turn_id: str,
+        handler: str | Handler,
+        wait: Duration | None,
+        **options: Unpack[JoinOptions],
+    ) -> Outcome:
         wait_ms = self.settings.wait_ms if wait is None else milliseconds("wait", wait)
         turn_id = checked_id("turn", turn_id)
         work = Takeover(
-            self,
-            self.key(session_id),
-            turn_id,
-            handler,
-            policy="queue",
-            wait_ms=wait_ms,
-            on_event=on_event,
-            stream=stream,
+            self, self.key(session_id), turn_id, handler, policy="queue", wait_ms=wait_ms, **options
         ).finish()
         return await (work if self.observer is None else observed(work, self.observer))
 
@@ -231,9 +234,8 @@ class TurnStore(SessionStore):
 
         Raises `TurnNotFound`, `QueueTimeout` where it has not ended within ``wait`` (it will), and the store's errors.
         """
-        key = self.key(session_id)
-        await self.backend.signal(key, marks.CANCEL, b"", turn_id=checked_id("turn", turn_id))
-        return await self.join_turn(session_id, turn_id, handler, wait=wait)
+        await self._signal(self.key(session_id), marks.CANCEL, b"", checked_id("turn", turn_id))
+        return await self._join(session_id, turn_id, handler, wait, cancels=True)
 
     async def signal(self, session_id: str, name: str, value: Any = None, *, turn_id: str = "") -> str:
         """Tells a turn what it waits for (`Turn.wait_for`): the one of this id, or the one that has waited for ``name`` the
@@ -244,18 +246,20 @@ class TurnStore(SessionStore):
         """
         encoded = self.codec.encode(value, f"signal {name!r}")
         named = marks.signal(checked_text("signal name", name))
-        key = self.key(session_id)
-        try:
-            reached = await self.backend.signal(key, named, encoded, turn_id=turn_id)
-        except OutcomeUnknown:
-            if not turn_id:
-                raise  # a second one might reach the next turn that waits for this name
-            reached = await self.backend.signal(key, named, encoded, turn_id=turn_id)
+        reached = await self._signal(self.key(session_id), named, encoded, checked_name("turn", turn_id))
         if not reached:
             which = f"no turn {turn_id!r}" if turn_id else "no turn"
             raise TurnNotFound(f"session {session_id!r} has {which} that could take the signal {name!r}")
         self.look_soon()
         return reached[0]
+
+    async def _signal(self, key: SessionKey, name: str, value: bytes, turn_id: str) -> tuple[str, ...]:
+        try:
+            return await self.backend.signal(key, name, value, turn_id=turn_id)
+        except OutcomeUnknown:
+            if not turn_id:
+                raise  # a second one might reach the next turn that waits for this name
+            return await self.backend.signal(key, name, value, turn_id=turn_id)
 
     async def recover(self, *, all_tenants: bool = False) -> int:
         """Takes over the turns that nobody holds now and whose handler is registered, and runs them to their end; returns how many.

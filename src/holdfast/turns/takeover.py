@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from holdfast.backends.records import Granted, SessionKey
-from holdfast.errors import SessionGone, TurnNotFound
+from holdfast.errors import SessionGone, TurnNotFound, TurnParked
 from holdfast.turns.accepting import Policy
 from holdfast.turns.events import Emit
 from holdfast.turns.outcome import Outcome
@@ -14,6 +14,14 @@ from holdfast.turns.turn import Handler
 
 if TYPE_CHECKING:  # the store makes takeovers, a takeover works on its store
     from holdfast.turns.store import TurnStore
+
+
+class JoinOptions(TypedDict, total=False):
+    """Keyword arguments of `Takeover` for whoever waits for a turn's end."""
+
+    on_event: Emit | None
+    stream: bool
+    cancels: bool
 
 
 class Takeover:
@@ -30,6 +38,7 @@ class Takeover:
         wait_ms: int,
         on_event: Emit | None = None,
         stream: bool = False,
+        cancels: bool = False,
     ) -> None:
         name, self._handler = store.handlers.find(handler)
         self._granted: Granted | None = None
@@ -50,6 +59,7 @@ class Takeover:
         )
         self._run.request.fingerprint = b""
         self._run.accepting.joins = policy != "reject"
+        self._run.accepting.cancels = cancels
 
     async def claim(self) -> bool:
         """Whether this node has the turn now; False where it is finished, held elsewhere, or gone. Does not wait."""
@@ -71,7 +81,8 @@ class Takeover:
     async def finish(self) -> Outcome:
         """The turn's outcome, whoever runs it. Raises `TurnNotFound`, and as `TurnStore.run_turn`."""
         if self._granted is not None:
-            outcome = await self.attempt()
+            granted, self._granted = self._granted, None
+            outcome = await self._attempt(granted)
         else:
             try:
                 begun = await self._run.begin()
@@ -79,8 +90,18 @@ class Takeover:
                 raise TurnNotFound(str(error)) from None
             if isinstance(begun, Outcome):
                 return begun
-            outcome = await self._run.attempt(begun, self._handler)
+            outcome = await self._attempt(begun)
         while outcome is None:
             begun = await self._run.begin()
-            outcome = begun if isinstance(begun, Outcome) else await self._run.attempt(begun, self._handler)
+            outcome = begun if isinstance(begun, Outcome) else await self._attempt(begun)
         return outcome
+
+    async def _attempt(self, granted: Granted) -> Outcome | None:
+        """None also where the turn was parked (again), and this waits for parked ones."""
+        try:
+            return await self._run.attempt(granted, self._handler)
+        except TurnParked as parked:
+            if not self._run.accepting.joins:
+                raise
+            self._run.accepting.waiting_for = parked.waiting_for
+            return None

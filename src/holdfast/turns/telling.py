@@ -23,18 +23,18 @@ class Telling:
         self._emit = emit
         self._stream = stream
         self._fence = 0
-        self._starts = 0
+        self._starts: list[int] = []
         self._writer: EventWriter | None = None
 
     def begin(self, fence: int, *, followed: bool) -> None:
         """A new attempt."""
-        self._fence, self._starts, self._writer = fence, 0, None
+        self._fence, self._starts, self._writer = fence, [], None
         if self._stream or followed:
             self._writing().want(elsewhere=followed)
 
     def start(self, number: int) -> None:
         """The handler is started (again): what was told before does not count any more."""
-        self._starts += 1
+        self._starts.append(number)
         event = {"fence": self._fence, "number": number}
         if self._emit is not None:
             self._emit(ATTEMPT, event)
@@ -73,6 +73,6 @@ class Telling:
     def _writing(self) -> EventWriter:
         if self._writer is None:
             self._writer = EventWriter(self._store, self._key, self._turn_id, self._fence)
-            for number in range(1, self._starts + 1):
+            for number in self._starts:
                 self._writer.add(ATTEMPT, {"fence": self._fence, "number": number})
         return self._writer

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from holdfast.backends.records import SessionKey
-from holdfast.errors import SignalTimeout, StepMisuse, TurnError
+from holdfast.errors import ConfigError, SignalTimeout, StepMisuse, TurnError
 from holdfast.sessions.codec import Codec
 from holdfast.sessions.durations import Duration, milliseconds
 from holdfast.sessions.ids import checked_text
@@ -180,7 +180,9 @@ class Turn:
         value = self._journal.get(signal)
         if value is None:
             if until not in self._journal:
-                ends = self._now_ms() + milliseconds("timeout", timeout)
+                if not (longest := milliseconds("timeout", timeout)):
+                    raise ConfigError(f"turn {self.id!r} cannot wait for {name!r} without a limit; say for how long")
+                ends = self._now_ms() + longest
                 await self._record(until, self._codec.encode(ends))
             left = self._codec.decode(self._journal[until]) - self._now_ms()
             value = marks.TIME_IS_UP
