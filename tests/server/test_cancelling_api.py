@@ -119,3 +119,13 @@ async def test_a_signal_that_does_not_fit(nodes: list[Served]) -> None:
         "malformed"
     )
     assert kind(await nodes[0].http.post(f"{path}{'x' * 300}", json={})) == "invalid-request"
+
+
+async def test_a_stream_that_outlasts_its_node_s_patience_ends_with_that_the_turn_waits() -> None:
+    async with served(2, config={"turn_timeout": 0.3}, wait=0.3) as nodes:
+        for node in nodes:
+            node.store.handlers._by_name[HANDLER] = asking
+        session_id = await nodes[0].session()
+        assert (await nodes[0].turn(session_id, "may I?", "t-1")).status_code == 202
+        events = events_of((await nodes[1].follow(session_id, "t-1")).text)
+        assert [event.kind for event in events] == ["parked"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from server_kit import Served, events_of, kind, said, served
@@ -281,3 +282,41 @@ async def test_a_takeover_restarts_the_stream_for_whoever_saw_the_first_attempt(
         assert said(events) == events[-1].data["reply"] == "hold: a"
         nodes[0].assistant.open("a")
         await dead
+
+
+async def lines_after(turn: RunningTurn, seen: str) -> str:
+    """What of a turn that runs is streamed to whoever saw this event last."""
+    lines = aiter(replies.event_stream(turn, seen).body_iterator)  # type: ignore[attr-defined]  # a StreamingResponse
+    told = b""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            while True:
+                told += await anext(lines)
+    return told.decode()
+
+
+async def test_an_attempt_that_is_not_known_here_yet_is_streamed_whole() -> None:
+    """Its reader comes from a node that was ahead, while this one still shows the attempt before."""
+    turn = RunningTurn("s", "t", None)
+    turn.emit("attempt", {"fence": 1})
+    turn.emit("token", {"text": "old"})
+    reading = asyncio.create_task(lines_after(turn, "2.4"))
+    await asyncio.sleep(0.01)
+    turn.emit("attempt", {"fence": 2})
+    for word in "abcdef":
+        turn.emit("token", {"text": word})
+    assert said(events_of(await reading)) == "abcdef"
+
+
+async def test_a_reader_who_comes_back_hears_at_once_that_the_turn_waits() -> None:
+    turn = RunningTurn("s", "t", None)
+    turn.emit("parked", {"left": 60.0})
+    told = await lines_after(turn, "2.4")
+    assert "event: parked" in told
+    assert "id:" not in told  # what was seen before stays seen
+    turn.emit("attempt", {"fence": 2})
+    for word in "abcdef":
+        turn.emit("token", {"text": word})
+    turn.emit("parked", {"left": 60.0})
+    assert said(events_of(await lines_after(turn, "2.4"))) == "def"
+    assert "event: parked" in await lines_after(turn, "2.7")

@@ -210,6 +210,10 @@ class TurnDesk:
             self._fail(turn, error, error)
             result = _result(error)
         except Exception as error:  # noqa: BLE001  (a handler's own: told and counted here)
+            if limit.expired() and turn.resting is not None:
+                turn.rest(turn.resting)
+                result = "parked"
+                return
             shown = Refused(TURN_TIMEOUT) if limit.expired() else error
             self._fail(turn, shown, error)
             result = "timeout" if limit.expired() else "error"

@@ -69,18 +69,23 @@ async def _lines(turn: RunningTurn, last_event_id: str, heartbeat: float) -> Asy
     place = 0
     if run:  # where to go on can be told once the attempt is known that tells now
         while turn.run == BEFORE and not turn.ended:
-            if not await turn.further(len(turn.events), heartbeat):
+            if place < len(turn.events):  # without an id: the one that the caller has stays good
+                lines = [_line(event, named=False) for event in turn.events[place:]]
+                place = len(turn.events)
+                yield b"".join(lines)
+            elif not await turn.further(place, heartbeat):
                 yield _SILENCE
         if turn.knows(run):
-            place = turn.place_of(run)
-        else:  # what was seen is of an attempt that is over, or of another node's making
-            place = turn.place_of(turn.run)
+            place = max(place, turn.place_of(run))
+        elif turn.run != BEFORE or turn.outcome is not None:
+            # what was seen is of an attempt that is over or not known here yet, or of another node's making
+            run, place = "", max(place, turn.place_of(turn.run))
             if place == len(turn.events) or turn.events[place].kind != "restarted":
                 yield _line(Event(turn.run, 0, "restarted", {}))
     while True:
         events = turn.events
         if place < len(events):
-            lines = [_line(event) for event in events[place:] if event.run != run or event.number > number]
+            lines = [_line(event) for event in events[place:] if not _seen(event, run, number)]
             place = len(events)
             yield b"".join(lines)
         elif turn.ended:
@@ -95,7 +100,13 @@ def _parts(event_id: str) -> tuple[str, int]:
     return (run, int(number)) if number.isdecimal() else ("?" if event_id else "", 0)
 
 
-def _line(event: Event) -> bytes:
+def _seen(event: Event, run: str, number: int) -> bool:
+    """Whether the caller has it, who saw this run to this number. That the turn waits has no number of its own: told again."""
+    return event.run == run and event.number <= number and event.kind != "parked"
+
+
+def _line(event: Event, *, named: bool = True) -> bytes:
     end = _DONE if event.kind == "done" else ""
-    head = f"id: {event.run}.{event.number}{end}\nevent: {event.kind}\ndata: "
+    name = f"id: {event.run}.{event.number}{end}\n" if named else ""
+    head = f"{name}event: {event.kind}\ndata: "
     return b"".join((head.encode(), encode(event.data), b"\n\n"))

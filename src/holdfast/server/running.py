@@ -45,6 +45,7 @@ class RunningTurn:
         text: the input; None where only its id is known (a turn that is joined).
         begun: whether its handler was started here.
         streams: whether its events come here while it runs on another node.
+        resting: what the turn waits for, as far as this node was told, and until it goes on.
         outcome, error, parked: set at the end, one of them. shown: what ``error`` was made from.
         task: runs it; does not stop when nobody listens any more.
         first, first_token: when its first event came, and the first piece of its reply (`time.perf_counter`); None before.
@@ -62,6 +63,7 @@ class RunningTurn:
         "first_token",
         "outcome",
         "parked",
+        "resting",
         "run",
         "session_id",
         "shown",
@@ -82,6 +84,7 @@ class RunningTurn:
         self.outcome: shapes.Outcome | None = None
         self.error: Problem | None = None
         self.parked: shapes.Pending | None = None
+        self.resting: shapes.Pending | None = None
         self.shown: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
         self.first: float | None = None
@@ -106,11 +109,13 @@ class RunningTurn:
 
     def emit(self, kind: str, data: Mapping[str, Any]) -> None:
         """Takes an event of the handler. A further attempt starts the reply anew."""
+        self.resting = None
         if kind == ATTEMPT:
             self._begin(f"{data.get('fence', 0):x}")
             return
         if kind == PARKED:
-            self._add("parked", shapes.parked_of(self.session_id, self.turn_id, **data))
+            self.resting = shapes.parked_of(self.session_id, self.turn_id, **data)
+            self._add("parked", self.resting)
             return
         self._number += 1
         if kind == TOKEN:
