@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from holdfast import Turn
+from holdfast.errors import OutcomeUnknown, StoreUnavailable
+from holdfast.turns.events import decoded_events, said
 from store_nodes import Nodes, eventually
 
 Events = list[tuple[str, dict[str, Any]]]
@@ -212,3 +214,61 @@ async def test_a_follower_is_told_which_attempt_it_is(memory_nodes: Nodes) -> No
     writing.go_on.set()
     await asyncio.gather(running, following)
     assert (events[0][0], events[0][1]["number"]) == ("attempt", 2)
+
+
+async def test_what_the_store_refused_for_a_moment_is_written_later(nodes: Nodes) -> None:
+    """Else a follower would read a text with a hole in it, until the turn's end."""
+    (first, between), second = await nodes.interposed(event_group=0.01), await nodes.open()
+    words, go_on = [f"{n} " for n in range(6)], asyncio.Event()
+    refused = 0
+
+    async def write(turn: Turn) -> None:
+        for n, word in enumerate(words):
+            turn.emit("token", text=word)
+            await asyncio.sleep(0.15)
+            if n == 1:
+                between.before["append_events"] = refuse
+        await go_on.wait()
+        turn.reply("".join(words))
+
+    async def refuse() -> None:
+        nonlocal refused
+        refused += 1
+        if refused == 2:
+            del between.before["append_events"]
+        raise StoreUnavailable("for a moment")
+
+    for store in (first, second):
+        store.handler("write")(write)
+    running = asyncio.create_task(first.run_turn("s", "write", input="x", turn_id="t", stream=True))
+    await asyncio.sleep(0.05)
+    events: Events = []
+    following = asyncio.create_task(
+        second.join_turn("s", "t", "write", stream=True, on_event=lambda *event: events.append(event))
+    )
+    await eventually(lambda: texts(events).endswith(words[-1]))
+    assert texts(events) == "".join(words)
+    assert refused == 2
+    go_on.set()
+    await asyncio.gather(running, following)
+    assert texts(events) == "".join(words)
+
+
+async def test_a_chunk_that_was_written_twice_is_told_once(nodes: Nodes) -> None:
+    (first, between), second = await nodes.interposed(event_group=0.01), await nodes.open()
+    writing = Writing()
+
+    async def lost() -> None:
+        del between.after["append_events"]
+        raise OutcomeUnknown("no reply")
+
+    between.after["append_events"] = lost
+    for store in (first, second):
+        store.handler("write")(writing)
+    running = asyncio.create_task(first.run_turn("s", "write", input="x", turn_id="t", stream=True))
+    await eventually(lambda: between.calls["append_events"] == 2)
+    outcome = await second.cancel_turn("s", "t", "write")
+    assert outcome.reply == (await running).reply == "word-1-0 word-1-1 "
+    kept = await second.backend.read_events(second.key("s"), "t")
+    assert len(kept.chunks) == 2
+    assert said(decoded_events(second.codec, kept)) == "word-1-0 word-1-1 "

@@ -1,7 +1,7 @@
 """What a running turn tells, kept in the store for a short time: so that it can be followed from any node.
 
-Writing never holds up the turn: events wait until the chunk before them is written, and what the store refuses is left out. Whoever
-follows gets the rest from the outcome.
+Writing never holds up the turn: events wait until the chunk before them is written, also where the store takes that only later.
+Whoever follows gets from the outcome what it never took.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _UNFOLLOWED: Final = 5
 _TOGETHER: Final = 500
 """So many events are one chunk at the most."""
 _LAST_S: Final = 1.0
+_AGAIN_S: Final = 0.5
+"""After so long a chunk that the store did not take is written again."""
 _MOST: Final = 100_000
 """So many events of one attempt are remembered, in case somebody wants to follow it later."""
 
@@ -75,7 +77,7 @@ class EventWriter:
         self._wanted = False
         self._owed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[bool] | None = None
 
     def add(self, kind: str, data: dict[str, Any]) -> None:
         """Takes the next event."""
@@ -90,30 +92,26 @@ class EventWriter:
         """
         if elsewhere and not self._owed:
             self._owed = True
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self._unplan()
         self._wanted = True
         if self._timer is None and self._writing is None:
             self._plan()
 
     async def finish(self) -> None:
         """Writes the last ones; waits a moment for that, and no longer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._wanted and (self._taken or self._owed):
+        self._unplan()
+        if self._wanted and (self._taken or self._owed or self._writing is not None):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_S):
                     if self._writing is not None:
                         await asyncio.wait([self._writing])
+                    self._unplan()
                     await self._write_new()
 
     def drop(self) -> None:
         """Writes nothing any more."""
         self._wanted = False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._unplan()
         if self._writing is not None:
             self._writing.cancel()
 
@@ -121,44 +119,55 @@ class EventWriter:
         """The reply as far as it was told."""
         return said(self._events)
 
-    def _plan(self) -> None:
+    def _plan(self, at_least: float = 0.0) -> None:
         """The next chunk, after a while."""
         if self._taken < len(self._events):
             group = self._store.settings.event_group_ms / 1000
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(group if self._owed else group * _UNFOLLOWED, self._start)
+            pause = max(at_least, group if self._owed else group * _UNFOLLOWED)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._start)
+
+    def _unplan(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _start(self) -> None:
         self._timer = None
         self._writing = asyncio.get_running_loop().create_task(self._write_new(), name="holdfast-events")
         self._writing.add_done_callback(self._written)
 
-    def _written(self, task: asyncio.Task[None]) -> None:
+    def _written(self, task: asyncio.Task[bool]) -> None:
         self._writing = None
         if self._wanted and not task.cancelled():
-            self._plan()
+            self._plan(0.0 if task.result() else _AGAIN_S)
 
-    async def _write_new(self) -> None:
-        first, self._taken = self._taken, len(self._events)
-        for start in range(first, self._taken, _TOGETHER):
-            await self._write(self._events[start : min(start + _TOGETHER, self._taken)])
+    async def _write_new(self) -> bool:
+        """False where the store did not take all of it."""
+        end = len(self._events)
+        while self._taken < end:
+            upto = min(self._taken + _TOGETHER, end)
+            if not await self._write(self._events[self._taken : upto]):
+                return False
+            self._taken = upto
+        return True
 
-    async def _write(self, events: list[Event]) -> None:
+    async def _write(self, events: list[Event]) -> bool:
         settings = self._store.settings
         if self._bytes >= settings.event_bytes:
-            return
+            return True
         try:
             chunk = self._store.codec.encode(events, f"events of turn {self._turn_id!r}")
         except InvalidInput:  # too large together, or one of them cannot be stored
-            if half := len(events) // 2:
-                await self._write(events[:half])
-                await self._write(events[half:])
-            return
-        self._bytes += len(chunk)
-        with suppress(StoreError):
+            half = len(events) // 2
+            return not half or (await self._write(events[:half]) and await self._write(events[half:]))
+        try:
             await self._store.backend.append_events(
                 self._key, self._turn_id, fence=self._fence, chunk=chunk, keep_ms=settings.event_keep_ms
             )
+        except StoreError:  # if it was written after all: each event has its number
+            return False
+        self._bytes += len(chunk)
+        return True
 
 
 class EventTail:
@@ -211,9 +220,13 @@ async def said_before(store: TurnStore, key: SessionKey, turn_id: str) -> str:
 
 
 def decoded_events(codec: Codec, found: EventChunks) -> list[Event]:
-    """The events in chunks; those that cannot be read are left out."""
+    """The events in chunks, each once; those that cannot be read are left out."""
     events: list[Event] = []
+    last = 0
     for chunk in found.chunks:
         with suppress(UnreadableRecord):
-            events += [(number, kind, data) for number, kind, data in codec.decode(chunk)]
+            for number, kind, data in codec.decode(chunk):
+                if number > last:
+                    events.append((number, kind, data))
+                    last = number
     return events
