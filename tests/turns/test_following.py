@@ -272,3 +272,40 @@ async def test_a_chunk_that_was_written_twice_is_told_once(nodes: Nodes) -> None
     kept = await second.backend.read_events(second.key("s"), "t")
     assert len(kept.chunks) == 2
     assert said(decoded_events(second.codec, kept)) == "word-1-0 word-1-1 "
+
+
+async def test_a_turn_that_was_silent_for_long_can_be_followed_from_its_start(nodes: Nodes) -> None:
+    first = await nodes.open(event_group=0.01, event_keep=0.5)
+    second, third = await nodes.open(poll=0.1), await nodes.open(poll=0.1)
+    go_on, ends = asyncio.Event(), asyncio.Event()
+
+    async def work(turn: Turn) -> None:
+        turn.emit("token", text="before ")
+        await go_on.wait()
+        turn.emit("token", text="after")
+        await ends.wait()
+        turn.reply("before after")
+
+    for store in (first, second, third):
+        store.handler("work")(work)
+    running = asyncio.create_task(first.run_turn("s", "work", input="x", turn_id="t", stream=True))
+    await asyncio.sleep(0.3)
+    seen: list[Events] = [[], []]
+
+    def follow(number: int) -> asyncio.Task[Any]:
+        node = (second, third)[number]
+        return asyncio.create_task(
+            node.join_turn("s", "t", "work", stream=True, on_event=lambda *event: seen[number].append(event))
+        )
+
+    following = [follow(0)]
+    await eventually(lambda: texts(seen[0]) == "before ")
+    await asyncio.sleep(1)
+    go_on.set()
+    await eventually(lambda: texts(seen[0]) == "before after")
+    following.append(follow(1))
+    await eventually(lambda: texts(seen[1]) == "before after")
+    ends.set()
+    await asyncio.gather(running, *following)
+    for events in seen:
+        assert [kind for kind, _ in events] == ["attempt", "token", "token"]

@@ -7,6 +7,8 @@ Whoever follows gets from the outcome what it never took.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -56,6 +58,7 @@ class EventWriter:
         "_bytes",
         "_events",
         "_fence",
+        "_kept_until",
         "_key",
         "_owed",
         "_store",
@@ -74,6 +77,7 @@ class EventWriter:
         self._events: list[Event] = []
         self._taken = 0
         self._bytes = 0
+        self._kept_until = math.inf
         self._wanted = False
         self._owed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -144,6 +148,8 @@ class EventWriter:
     async def _write_new(self) -> bool:
         """False where the store did not take all of it."""
         end = len(self._events)
+        if time.monotonic() > self._kept_until:  # what was written before is gone
+            self._taken = self._bytes = 0
         while self._taken < end:
             upto = min(self._taken + _TOGETHER, end)
             if not await self._write(self._events[self._taken : upto]):
@@ -167,6 +173,7 @@ class EventWriter:
         except StoreError:  # if it was written after all: each event has its number
             return False
         self._bytes += len(chunk)
+        self._kept_until = time.monotonic() + settings.event_keep_ms / 1000
         return True
 
 
@@ -192,7 +199,7 @@ class EventTail:
             found = await self._store.backend.read_events(
                 self._key, self._turn_id, fence=self._fence, start=self._start
             )
-            if found.fence != self._fence:
+            if found.fence not in (0, self._fence):  # 0: none are kept (any more)
                 self._fence, self._seen = found.fence, 0
             self._start = found.start + len(found.chunks)
             for number, kind, data in decoded_events(self._store.codec, found):
