@@ -320,3 +320,12 @@ async def test_a_reader_who_comes_back_hears_at_once_that_the_turn_waits() -> No
     turn.emit("parked", {"left": 60.0})
     assert said(events_of(await lines_after(turn, "2.4"))) == "def"
     assert "event: parked" in await lines_after(turn, "2.7")
+
+
+async def test_an_event_that_json_cannot_say_is_left_out() -> None:
+    turn = RunningTurn("s", "t", "x")
+    turn.emit("odd", {"value": object()})
+    turn.emit("status", {"stage": "x"})
+    lines = aiter(replies.event_stream(turn, "", heartbeat=0.01).body_iterator)  # type: ignore[attr-defined]  # a StreamingResponse
+    assert await anext(lines) == b"retry: 1000\n\n"
+    assert [event.kind for event in events_of((await anext(lines)).decode())] == ["status"]

@@ -109,4 +109,8 @@ def _line(event: Event, *, named: bool = True) -> bytes:
     end = _DONE if event.kind == "done" else ""
     name = f"id: {event.run}.{event.number}{end}\n" if named else ""
     head = f"{name}event: {event.kind}\ndata: "
-    return b"".join((head.encode(), encode(event.data), b"\n\n"))
+    try:
+        data = encode(event.data)
+    except (TypeError, ValueError):  # a handler's own, of a type that JSON has not: left out, as in the store
+        return b""
+    return b"".join((head.encode(), data, b"\n\n"))
