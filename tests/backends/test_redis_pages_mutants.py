@@ -44,8 +44,8 @@ MUTANTS: Final = {
     "pages have no expiry": ("if paged == 0 and h.phys ~= 0 then redis.call('PEXPIREAT', name, h.phys) end", ""),
     "pages keep their first expiry": ("if h.paged > 0 then expire(h, base .. 'z' .. rest) end", ""),
     "pages outlive deletion": (
-        "base .. 'o' .. rest, base .. 'z' .. rest}, {}",
-        "base .. 'o' .. rest, base .. 'o' .. rest}, {}",
+        "base .. 'z' .. rest, base .. 'e' .. rest}, {}",
+        "base .. 'o' .. rest, base .. 'e' .. rest}, {}",
     ),
     "pages outlive damage": ("base .. 'o' .. rest, base .. 'z' .. rest}\n", "base .. 'o' .. rest}\n"),
     "leftovers mix in": ("if paged == 0 then redis.call('UNLINK', name) end", ""),
