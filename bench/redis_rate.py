@@ -150,7 +150,7 @@ def _library(call: Sequence[bytes], commit_id: bytes) -> str:
     return (
         code
         + f"""
-redis.register_function{{function_name = 'h{_TAG}z', callback = function(keys, args)
+redis.register_function{{function_name = 'h{_TAG}bench', callback = function(keys, args)
   args[1] = {_lua(before)} .. string.sub(args[1], 1, 16) .. {_lua(after)}
   return commit(keys, args)
 end, flags = {{}}}}
@@ -164,4 +164,4 @@ def _lua(data: bytes) -> str:
 
 def _benchmark_call(call: Sequence[bytes]) -> list[str]:
     head = "__rand_int__" + "abcd".ljust(len(call[4]) - 12, ".")
-    return ["FCALL", f"h{_TAG}z", "1", call[3].decode(), head, *[arg.decode("ascii") for arg in call[5:]]]
+    return ["FCALL", f"h{_TAG}bench", "1", call[3].decode(), head, *[arg.decode("ascii") for arg in call[5:]]]
