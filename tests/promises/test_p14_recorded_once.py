@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast import Turn
 from store_nodes import Figures, Nodes
 from workload import log_of, node_process
 
@@ -41,6 +42,15 @@ async def short_lives(nodes: Nodes, effects: Path, rng: random.Random, done: asy
             await asyncio.sleep(rng.uniform(0.5, 1.5))
         killed += 1
     return killed
+
+
+async def the_record(turn: Turn) -> None:
+    """What the last node had recorded, and not committed yet."""
+
+    def never() -> None:
+        raise AssertionError("a recorded step was run again")
+
+    turn.reply(f"{turn.text}: {await turn.step('tool', never)}")
 
 
 @pytest.mark.parametrize("backend_name", ["redis", "sqlite"], indirect=False)
@@ -71,7 +81,7 @@ async def test_a_tool_is_recorded_once_over_random_kills(
         kills = sum(await asyncio.gather(*lives))
         for session in sessions:  # what the last ones had not committed yet
             for turn_id in ids[session]:
-                await store.join_turn(session, turn_id, lambda turn: turn.reply(f"{turn.text}: 0"), wait=60)
+                await store.join_turn(session, turn_id, the_record, wait=60)
     calls: Counter[str] = Counter()
     keys: dict[str, set[str]] = {}
     made_by: dict[str, set[str]] = {}
