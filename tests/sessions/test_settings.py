@@ -12,7 +12,19 @@ from holdfast.errors import ConfigError
 from holdfast.sessions.durations import milliseconds
 from holdfast.sessions.settings import StoreOptions, StoreSettings, settings_from
 
-DURATIONS = ["ttl", "max_age", "lease", "wait", "timeout", "settle", "poll", "cache_age", "outcome_age"]
+DURATIONS = [
+    "ttl",
+    "max_age",
+    "lease",
+    "wait",
+    "timeout",
+    "settle",
+    "poll",
+    "cache_age",
+    "outcome_age",
+    "event_group",
+    "event_keep",
+]
 COUNTS = [
     "tail",
     "max_attempts",
@@ -24,6 +36,7 @@ COUNTS = [
     "compress_from",
     "cache_bytes",
     "outcomes",
+    "event_bytes",
 ]
 
 
