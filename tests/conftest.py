@@ -15,6 +15,7 @@ from store_nodes import (  # noqa: F401 -- fixtures and hooks, found by their na
     figures,
     memory_nodes,
     nodes,
+    own_nodes,
     pytest_collection_modifyitems,
     pytest_terminal_summary,
     redis_server,

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -221,6 +222,22 @@ def url_of(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
         server: RedisServer = request.getfixturevalue("redis_server")
         return server.url
     return "memory:" if name == "memory" else f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+async def own_nodes(backend_name: str, tmp_path: Path) -> AsyncIterator[Nodes]:
+    """Nodes over a store of this test's own: what other tests left pending on a shared server is looked at by every recovery."""
+    with ExitStack() as stack:
+        if backend_name == "redis":
+            needs_redis_server()
+            from holdfast.testing.servers import RedisServer
+
+            url = stack.enter_context(RedisServer()).url
+        else:
+            url = f"sqlite:///{tmp_path / 'store.db'}"
+        opened = Nodes(backend_name, url)
+        yield opened
+        await opened.close()
 
 
 @pytest.fixture

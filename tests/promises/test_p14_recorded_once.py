@@ -55,12 +55,13 @@ async def the_record(turn: Turn) -> None:
 
 @pytest.mark.parametrize("backend_name", ["redis", "sqlite"], indirect=False)
 async def test_a_tool_is_recorded_once_over_random_kills(
-    nodes: Nodes,
+    own_nodes: Nodes,
     tmp_path: Path,
     rng: random.Random,
     scale: Callable[[int], int],
     figures: Figures,
 ) -> None:
+    nodes = own_nodes
     turns = {"redis": scale(1000), "sqlite": scale(300)}[nodes.name]
     effects = tmp_path / "effects"
     effects.touch()

@@ -40,6 +40,7 @@ CONFIG = """
 url = "memory:"
 lease = {lease}
 poll = 0.25
+max_attempts = 1000
 [server]
 recovery_every = 0.5
 [knowledge]
@@ -181,8 +182,9 @@ def told(waits: dict[str, list[float]]) -> dict[str, float]:
 
 @pytest.mark.parametrize("backend_name", ["redis", "sqlite"], indirect=False)
 async def test_answers_finish_over_nodes_that_are_killed_and_frozen(
-    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Callable[[int], int], figures: Figures
+    own_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Callable[[int], int], figures: Figures
 ) -> None:
+    nodes = own_nodes
     rounds, callers = (scale(5), 50) if nodes.name == "redis" else (scale(2), 20)
     faults = [fault for fault, _ in zip(cycle([Nodes3.kill, Nodes3.freeze]), range(rounds), strict=False)]
     async with three_nodes(nodes.url, tmp_path, monkeypatch, 5.0) as (three, url, effects):
