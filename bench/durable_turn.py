@@ -17,7 +17,7 @@ from holdfast.testing.servers import RedisServer
 _TOKENS: Final = 50
 _LASTS_S: Final = 1.0
 """A turn's model: so long, in so many pieces."""
-_CALLERS: Final = (32, 1024)
+_CALLERS: Final = (32, 512)
 
 _TOPIC: Final = "durable"
 
@@ -38,7 +38,7 @@ async def measure(setting: Setting) -> list[Figure]:
 
 
 async def _compared(setting: Setting, name: str, store: Store, followed: Store, callers: int) -> list[Figure]:
-    each = setting.pick(2, 1)
+    each = 1
     sides: dict[str, Side] = {
         "plain": _side(store, callers, each, _plain, stream=False),
         "journal": _side(store, callers, each, _journaled, stream=False),
