@@ -127,7 +127,9 @@ async def converse_under(
         await asyncio.gather(*holding)
     waits: dict[str, list[float]] = {"kill": [], "freeze": []}
     for at, how, turn in cut:
-        next_ = turn.next_after(at + 0.2)  # what was under way
+        next_ = turn.next_after(at + 0.2)
+        if next_ is None and turn.ended is not None:
+            continue  # its last words were under way already
         assert next_ is not None, "an answer that was cut off never went on"
         waits[how].append(next_ - at)
     return conversations, waits

@@ -70,7 +70,8 @@ class Cluster:
         self._changed = asyncio.Event()
         self._callbacks: list[Callable[[], None]] = []
         self._looking: asyncio.Task[None] | None = None
-        self._asks: dict[Place, asyncio.Task[Exception | None]] = {}
+        self._asks: dict[Place, asyncio.Task[None]] = {}
+        self._troubles: dict[Place, Exception] = {}  # of the nodes that were asked for the map last
         self._keeping: asyncio.Task[None] | None = None
         self._moves: dict[int, asyncio.Task[Way | None]] = {}
         self._moving_to: dict[int, str] = {}
@@ -87,14 +88,15 @@ class Cluster:
         """
         deadline = self._now() + self._timeout
         while True:
-            troubles = await self._look()
-            for trouble in troubles:
+            await self._look()
+            for trouble in self._troubles.values():
                 if isinstance(trouble, ConfigError):
                     raise trouble
             if len(self._owner) == len(slots_by_tag()):
                 break
             if self._now() + _PAUSE_S > deadline:
-                why = "; ".join(sorted({str(trouble) for trouble in troubles})) or "slots are without a primary"
+                why = "; ".join(sorted({str(trouble) for trouble in self._troubles.values()}))
+                why = why or "slots are without a primary"
                 raise StoreUnavailable(f"{self.where} does not serve: {why}. Look at CLUSTER INFO")
             await asyncio.sleep(_PAUSE_S)
         self._keeping = asyncio.create_task(self._keep(), name="holdfast-redis-cluster")
@@ -240,8 +242,8 @@ class Cluster:
         await self._look()
         await asyncio.sleep(_PAUSE_S / 2)  # whoever fails at once does not make us ask without a pause
 
-    async def _look(self) -> list[Exception]:
-        """Asks some nodes for the map, and takes over what is new in each answer as it comes; returns what failed.
+    async def _look(self) -> None:
+        """Asks some nodes for the map, and takes over what is new in each answer as it comes, and what failed.
 
         Frozen nodes hold up nobody: their answers are not waited for, and they are not asked twice at a time.
         """
@@ -253,16 +255,16 @@ class Cluster:
         for place in places:
             self._asks[place] = asyncio.create_task(self._ask(place), name="holdfast-redis-cluster-ask")
             self._asks[place].add_done_callback(lambda _, place=place: self._asks.pop(place, None))  # type: ignore[misc]
-        tasks = list(self._asks.values())
-        done = (await asyncio.wait(tasks, timeout=_LOOK_S))[0] if tasks else ()
-        return [trouble for task in done if not task.cancelled() and (trouble := task.result()) is not None]
+        if self._asks:
+            await asyncio.wait(list(self._asks.values()), timeout=_LOOK_S)
 
-    async def _ask(self, place: Place) -> Exception | None:
+    async def _ask(self, place: Place) -> None:
         try:
             self._take(await view_of(self._address.at(*place), min(_ASK_S, self._timeout)))
         except (ConfigError, StoreUnavailable) as error:
-            return error
-        return None
+            self._troubles[place] = error
+        else:
+            self._troubles.pop(place, None)
 
     def _take(self, view: View) -> None:
         """Takes over the claims that are newer than what is known."""
