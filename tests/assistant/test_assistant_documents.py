@@ -10,7 +10,8 @@ import pytest
 from talking import Conversation
 
 from holdfast import open_store
-from holdfast.assistant.building import build_assistant, open_knowledge
+from holdfast.assistant.building import build_assistant
+from holdfast.assistant.opening_knowledge import open_knowledge
 from holdfast.config import load_config
 from holdfast.errors import KnowledgeMissing
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from holdfast.assistant.acting import ToolsAndDocuments
@@ -13,20 +11,16 @@ from holdfast.assistant.answering import WrittenAnswer
 from holdfast.assistant.assistant import Assistant, Stages
 from holdfast.assistant.contract import Act, Answer, Decide, Documents, Model, Understand
 from holdfast.assistant.deciding import TaskPolicy
-from holdfast.assistant.documents import KnowledgeDocuments
 from holdfast.assistant.dotted import imported
 from holdfast.assistant.masking import Masker
 from holdfast.assistant.model import open_model
 from holdfast.assistant.model_answer import ModelAnswer
+from holdfast.assistant.opening_knowledge import documents_of, open_knowledge
 from holdfast.assistant.texts import Texts
 from holdfast.assistant.understanding import RuleUnderstanding
 from holdfast.config import Config
 from holdfast.errors import ConfigError
-from holdfast.knowledge.adding import add
 from holdfast.knowledge.contract import Knowledge
-from holdfast.knowledge.index import KnowledgeIndex
-
-_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,7 @@ async def build_assistant(
             model = made
             closing.append(made.aclose)
         masker = Masker(config.sensitive)
-        parts = Parts(config, Texts(config.assistant.texts), masker, _documents(config, knowledge), model)
+        parts = Parts(config, Texts(config.assistant.texts), masker, documents_of(config, knowledge), model)
         chosen = config.assistant
         stages = Stages(
             _made("understand", chosen.understand, parts),
@@ -109,32 +103,6 @@ async def build_assistant(
             await close()
         raise
     return Assistant(stages, masker, knowledge, model, tuple(closing))
-
-
-async def open_knowledge(config: Config) -> KnowledgeIndex | None:
-    """The configured index; None where there is none. Folders of the config are read into it first: what is new or changed.
-
-    Raises `KnowledgeError` (a folder or an index that is not there, a file that is no index).
-    """
-    settings = config.knowledge
-    if not settings.index:
-        return None
-    index = await KnowledgeIndex.open(Path(settings.index), write=bool(settings.folders))
-    try:
-        if settings.folders:
-            report = await add(index, settings.folders)
-            for skipped in report.skipped:
-                _log.warning("document %s is left out: %s", skipped.document, skipped.reason)
-    except BaseException:
-        await index.close()
-        raise
-    return index
-
-
-def _documents(config: Config, knowledge: Knowledge | None) -> Documents | None:
-    if knowledge is None:
-        return None
-    return KnowledgeDocuments(knowledge, passages=config.knowledge.passages, threshold=config.knowledge.threshold)
 
 
 def _made(kind: str, name: str, parts: Parts) -> Any:
