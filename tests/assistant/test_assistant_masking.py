@@ -6,8 +6,8 @@ import pytest
 
 from holdfast import Citation, Message, ToolCall
 from holdfast.assistant.masking import MASKS, Masker
-from holdfast.assistant.patterns import bank_cards, emails, id_cards, phones, plain
 from holdfast.config import MaskKind
+from holdfast.understanding.entities.patterns import bank_cards, emails, id_cards, phones, plain
 
 ID_CARD = "11010519491231002X"  # the example of GB 11643
 BANK_CARD = "4111111111111111"

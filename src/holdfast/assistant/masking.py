@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.assistant.patterns import Span, bank_cards, emails, id_cards, phones, plain
 from holdfast.config import MaskKind
 from holdfast.sessions.message import Message, ToolCall
+from holdfast.understanding.entities.patterns import Span, bank_cards, emails, id_cards, phones, plain
 
 
 def mask_phone(value: str) -> str:

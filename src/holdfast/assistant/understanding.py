@@ -9,9 +9,9 @@ from typing import Any
 
 from holdfast.assistant.contract import Entity, Signal, Understanding
 from holdfast.assistant.lexicon import CHINESE, LAST, ORDINAL_VALUES, ORDINALS, OTHER, SIGNALS, WORDS
-from holdfast.assistant.patterns import emails, phones, plain
 from holdfast.config import Language, SlotSection, TaskSection
 from holdfast.turns.turn import Turn
+from holdfast.understanding.entities.patterns import emails, phones, plain
 
 _NUMBER = re.compile(r"(?<![\d.A-Za-z])-?\d{1,15}(?:\.\d{1,6})?(?![\d.A-Za-z])")
 _LONGEST = 4_000
@@ -30,7 +30,7 @@ class RuleUnderstanding:
         ]
         self._patterns = [(slot.name, re.compile(slot.pattern, re.IGNORECASE)) for slot in _pattern_slots(tasks)]
 
-    async def understand(self, turn: Turn) -> Understanding:
+    async def understand(self, turn: Turn, before: Understanding | None) -> Understanding:
         """See `Understand.understand`."""
         text = plain(unicodedata.normalize("NFC", turn.text[:_LONGEST])).strip()
         low = text.lower().replace("’", "'")
@@ -38,7 +38,7 @@ class RuleUnderstanding:
             text=text,
             language=self._language(low, turn.state.get("language")),
             signals=frozenset(_signals(low)),
-            task=next((name for name, trigger in self._triggers if trigger.search(low)), ""),
+            flow=next((name for name, trigger in self._triggers if trigger.search(low)), ""),
             entities=tuple(self._entities(text)),
             reference=_reference(low),
         )

@@ -1,0 +1,1 @@
+"""Values in text: numbers, money, dates, phones, e-mail addresses, patterns and lists."""
