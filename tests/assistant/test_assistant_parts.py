@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from talking import ShelfOfTwo, sample
 
-from holdfast.assistant.building import Parts, build_assistant
-from holdfast.assistant.contract import Say, Understanding
+from holdfast.assistant.building import build_assistant
+from holdfast.assistant.context import Context
+from holdfast.assistant.contract import Understanding
+from holdfast.assistant.parts import Parts
 from holdfast.config import load_config
 from holdfast.errors import ConfigError, IndexUnusable
 
@@ -120,9 +122,9 @@ async def test_a_tool_is_not_called_again_by_another_attempt(talk: Any, tools: M
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
-        ({"assistant": {"decide": "taks"}}, 'assistant.decide = "taks" is no stage; there are: tasks'),
-        ({"assistant": {"act": "nowhere:act"}}, 'assistant.act = "nowhere:act" cannot be imported'),
-        ({"assistant": {"act": "os:nothing"}}, "module os has no function or class 'nothing'"),
+        ({"assistant": {"policy": "flow"}}, "assistant.policy = \"flow\" is no part; did you mean 'flows'?"),
+        ({"assistant": {"tools": "nowhere:act"}}, 'assistant.tools = "nowhere:act" cannot be imported'),
+        ({"assistant": {"memory": "os:nothing"}}, "module os has no function or class 'nothing'"),
         ({"assistant": {"answer": "builtins:str"}}, "made str, which has no method answer()"),
         ({"assistant": {"answer": "model"}}, "no model is configured"),
         (
@@ -143,47 +145,28 @@ class OwnUnderstanding:
     def __init__(self, parts: Parts) -> None:
         self.languages = parts.config.assistant.languages
 
-    async def understand(self, turn: Any) -> Understanding:
+    async def understand(self, turn: Any, before: Understanding | None) -> Understanding:
         return Understanding("own", "en")
 
 
 class OwnPolicy:
     def __init__(self, parts: Parts) -> None: ...
 
-    async def decide(self, turn: Any, understood: Understanding) -> list[Say]:
-        turn.state["own"] = understood.text
-        return [Say("greeting_plain")]
+    async def respond(self, context: Context) -> bool:
+        context.turn.state["own"] = context.understood.text
+        context.say("greeting_plain")
+        context.speaker.note(own=True)
+        return True
 
 
-class OwnActs:
-    def __init__(self, parts: Parts) -> None: ...
-
-    async def act(self, turn: Any, understood: Understanding, actions: list[Say]) -> list[Say]:
-        return [*actions, Say("thanks")]
-
-
-class OwnAnswer:
-    def __init__(self, parts: Parts) -> None: ...
-
-    async def answer(self, turn: Any, understood: Understanding, findings: list[Say], speaker: Any) -> None:
-        for finding in findings:
-            speaker.say(f"<{finding.text}>")
-        speaker.note(own=True)
-
-
-async def test_every_stage_can_be_ones_own(talk: Any, tools: ModuleType) -> None:
-    for part in (OwnUnderstanding, OwnPolicy, OwnActs, OwnAnswer):
+async def test_parts_can_be_ones_own(talk: Any, tools: ModuleType) -> None:
+    for part in (OwnUnderstanding, OwnPolicy):
         setattr(tools, part.__name__, part)
-    names = {
-        "understand": "users_own:OwnUnderstanding",
-        "decide": "users_own:OwnPolicy",
-        "act": "users_own:OwnActs",
-        "answer": "users_own:OwnAnswer",
-    }
+    names = {"understanding": "users_own:OwnUnderstanding", "policy": "users_own:OwnPolicy"}
     chat = await talk(assistant=names)
     outcome = await chat.turn("hello")
-    assert outcome.reply == "<greeting_plain><thanks>"
-    assert outcome.messages[-1].metadata == {"own": True}
+    assert outcome.reply == "Hello! How can I help?"
+    assert outcome.messages[-1].metadata["own"] is True
     assert (await chat.state())["own"] == "own"
 
 

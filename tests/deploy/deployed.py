@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import yaml  # type: ignore[import-untyped]  # one file's use is not worth its stubs
+import yaml
 
 from holdfast.testing.places import free_port
 

@@ -1,23 +1,19 @@
-"""An answer stage for served processes, named in their config: ``slow N S`` streams N words, one every S seconds; ``ask`` waits for
+"""A policy for served processes, named in their config: ``slow N S`` streams N words, one every S seconds; ``ask`` waits for
 approval; else an echo."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
-from holdfast import Turn
-from holdfast.assistant.building import Parts
-from holdfast.assistant.contract import Finding, Understanding
-from holdfast.assistant.speaker import Speaker
+from holdfast.assistant.context import Context
+from holdfast.assistant.parts import Parts
 
 
-class AskingAnswer:
-    """`Answer` by what the user says."""
+class AskingPolicy:
+    """`Policy` by what the user says."""
 
-    async def answer(
-        self, turn: Turn, understood: Understanding, findings: Sequence[Finding], speaker: Speaker
-    ) -> None:
+    async def respond(self, context: Context) -> bool:
+        turn, speaker = context.turn, context.speaker
         match turn.text.split():
             case ["slow", words, pause]:
                 for number in range(int(words)):
@@ -29,8 +25,9 @@ class AskingAnswer:
                 speaker.say("Approved." if told["approved"] else "Declined.")
             case _:
                 speaker.say(f"echo: {turn.text}")
+        return True
 
 
-def make(parts: Parts) -> AskingAnswer:
+def make(parts: Parts) -> AskingPolicy:
     """The factory that the config names."""
-    return AskingAnswer()
+    return AskingPolicy()

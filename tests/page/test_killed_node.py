@@ -32,7 +32,7 @@ lease = "2s"
 [knowledge]
 index = ""
 [assistant]
-answer = "asking_stage:make"
+policy = "asking_stage:make"
 """
 WORDS: Final = 12
 WHOLE: Final = "".join(f"w{number} " for number in range(WORDS)).strip()

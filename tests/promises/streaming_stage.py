@@ -1,4 +1,4 @@
-"""An answer stage for P14's nodes, named in their config: a recorded step, then words, one every so often.
+"""A policy for P14's nodes, named in their config: a recorded step, then words, one every so often.
 
 Every effect of the step is a line in ``$P14_EFFECTS``, and every time that its record is known another one: what was run again
 although it was recorded shows as an effect behind a record.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-from holdfast import Turn
-from holdfast.assistant.building import Parts
-from holdfast.assistant.contract import Finding, Understanding
-from holdfast.assistant.speaker import Speaker
+from holdfast.assistant.context import Context
+from holdfast.assistant.parts import Parts
 
 
 def noted(*what: str) -> None:
@@ -23,12 +20,12 @@ def noted(*what: str) -> None:
         file.write(" ".join(what) + "\n")
 
 
-class StreamingAnswer:
-    """``answer``: the words say which attempt said them, so that two attempts never look alike."""
+class StreamingPolicy:
+    """`Policy`: the words say which attempt said them, so that two attempts never look alike."""
 
-    async def answer(
-        self, turn: Turn, understood: Understanding, findings: Sequence[Finding], speaker: Speaker
-    ) -> None:
+    async def respond(self, context: Context) -> bool:
+        turn, speaker = context.turn, context.speaker
+
         def look_up(idempotency_key: str) -> str:
             noted("effect", turn.id, idempotency_key)
             return turn.text
@@ -41,8 +38,9 @@ class StreamingAnswer:
         for number in range(words):
             speaker.say(f"w{number} ")
             await asyncio.sleep(seconds / words)
+        return True
 
 
-def make(parts: Parts) -> StreamingAnswer:
+def make(parts: Parts) -> StreamingPolicy:
     """The factory that the config names."""
-    return StreamingAnswer()
+    return StreamingPolicy()

@@ -46,7 +46,7 @@ recovery_every = 0.5
 [knowledge]
 index = ""
 [assistant]
-answer = "streaming_stage:make"
+policy = "streaming_stage:make"
 """
 
 pytestmark = pytest.mark.timeout(3600)

@@ -95,7 +95,7 @@ async def channel_node(
     section = generic(url, **{"first_pause": 0.2, **(channel or {})})
     environment = {
         "HOLDFAST_CHANNELS": json.dumps({"shop": section}),
-        "HOLDFAST_ASSISTANT__ANSWER": "counted_stage:make",
+        "HOLDFAST_ASSISTANT__POLICY": '["counted_stage:make"]',
         "HOLDFAST_SERVER__RECOVERY_EVERY": "0.3",
         "COUNTED_CALLS": str(folder / "calls"),
         "NO_PROXY": "127.0.0.1",

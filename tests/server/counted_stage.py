@@ -1,32 +1,29 @@
-"""An answer stage for served processes that writes down each call: ``slow S`` takes S seconds; else an echo."""
+"""A policy for served processes that writes down each call: ``slow S`` takes S seconds; else an echo."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-from holdfast import Turn
-from holdfast.assistant.building import Parts
-from holdfast.assistant.contract import Finding, Understanding
-from holdfast.assistant.speaker import Speaker
+from holdfast.assistant.context import Context
+from holdfast.assistant.parts import Parts
 
 
-class CountedAnswer:
-    """`Answer` by script; a line for each call in ``$COUNTED_CALLS``."""
+class CountedPolicy:
+    """`Policy` by script; a line for each call in ``$COUNTED_CALLS``."""
 
-    async def answer(
-        self, turn: Turn, understood: Understanding, findings: Sequence[Finding], speaker: Speaker
-    ) -> None:
+    async def respond(self, context: Context) -> bool:
+        turn, speaker = context.turn, context.speaker
         with Path(os.environ["COUNTED_CALLS"]).open("a") as calls:  # noqa: ASYNC230 (a line)
             calls.write(f"{turn.id} {turn.text}\n")
         what, _, rest = turn.text.partition(" ")
         if what == "slow":
             await asyncio.sleep(float(rest))
         speaker.say(f"echo: {turn.text}")
+        return True
 
 
-def make(parts: Parts) -> CountedAnswer:
+def make(parts: Parts) -> CountedPolicy:
     """The factory that the config names."""
-    return CountedAnswer()
+    return CountedPolicy()

@@ -1,34 +1,31 @@
-"""An answer stage for served processes, named in their config: ``slow N S`` streams N words, one every S seconds;
+"""A policy for served processes, named in their config: ``slow N S`` streams N words, one every S seconds;
 ``fail`` raises; else an echo."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
-from holdfast import Turn
-from holdfast.assistant.building import Parts
-from holdfast.assistant.contract import Finding, Understanding
-from holdfast.assistant.speaker import Speaker
+from holdfast.assistant.context import Context
+from holdfast.assistant.parts import Parts
 
 
-class ScriptedAnswer:
-    """`Answer` by script."""
+class ScriptedPolicy:
+    """`Policy` by script."""
 
-    async def answer(
-        self, turn: Turn, understood: Understanding, findings: Sequence[Finding], speaker: Speaker
-    ) -> None:
+    async def respond(self, context: Context) -> bool:
+        turn, speaker = context.turn, context.speaker
         what, *rest = turn.text.split()
         if what == "fail":
             raise RuntimeError("as the script says")
         if what != "slow":
             speaker.say(f"echo: {turn.text}")
-            return
+            return True
         for number in range(int(rest[0])):
             speaker.say(f"w{number} ")
             await asyncio.sleep(float(rest[1]))
+        return True
 
 
-def make(parts: Parts) -> ScriptedAnswer:
+def make(parts: Parts) -> ScriptedPolicy:
     """The factory that the config names."""
-    return ScriptedAnswer()
+    return ScriptedPolicy()

@@ -25,7 +25,7 @@ drain = "{drain}"
 [knowledge]
 index = ""
 [assistant]
-answer = "scripted_stage:make"
+policy = "scripted_stage:make"
 [sensitive]
 phone = "phone"
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.assistant.contract import Action, Ask, Call, Say, Search, Understanding
+from holdfast.assistant.contract import Understanding
 from holdfast.assistant.position import KEY, RETRY, Position, forget, position_of
 from holdfast.assistant.slots import attempted, given, mentioned
-from holdfast.assistant.texts import in_language
+from holdfast.assistant.task_actions import Action, Ask, Call, Say, Search
 from holdfast.config import SlotSection, TaskSection
 from holdfast.turns.turn import Turn
 
@@ -26,11 +26,11 @@ class TaskPolicy:
             return self._cancel(turn, understood, position)
         if position is not None and (actions := self._continued(turn, understood, position)):
             return actions
-        if understood.task in self._tasks:
-            return self._start(turn, understood, self._tasks[understood.task])
+        if understood.flow in self._tasks:
+            return self._start(turn, understood, self._tasks[understood.flow])
         if position is not None and not position.done:
             return self._interrupted(turn, understood, position)
-        return self._talk(turn, understood)
+        return ()
 
     def _cancel(self, turn: Turn, understood: Understanding, position: Position | None) -> Sequence[Action]:
         if position is None or position.done:
@@ -53,14 +53,14 @@ class TaskPolicy:
             if "deny" in understood.signals and not understood.entities and "question" not in understood.signals:
                 return self._cancel(turn, understood, position)
         values = given(understood, position, turn.state, turn.text)
-        if values and (not position.done or understood.task != position.task.name or understood.reference):
+        if values and (not position.done or understood.flow != position.task.name or understood.reference):
             self._fill(turn, position, values)
             return self._next(turn, position)
         if values:  # asked for anew, with values
             return ()
         if "question" in understood.signals and "deny" not in understood.signals and not understood.reference:
             return ()
-        if "correct" in understood.signals or (understood.reference and not understood.task):
+        if "correct" in understood.signals or (understood.reference and not understood.flow):
             return self._corrected(turn, understood, position)
         return ()
 
@@ -134,19 +134,6 @@ class TaskPolicy:
         position.asking, position.done = missing.name if missing else "", False
         position.save(turn.state)
         return [Ask()] if missing else [Call()]
-
-    def _talk(self, turn: Turn, understood: Understanding) -> Sequence[Action]:
-        if "question" not in understood.signals:
-            if "greet" in understood.signals:
-                titles = [in_language(task.title, understood.language) for task in self._tasks.values()]
-                return [Say("greeting", {"tasks": titles}) if titles else Say("greeting_plain")]
-            if "thanks" in understood.signals:
-                return [Say("thanks")]
-            if understood.signals & {"affirm", "deny"} and len(understood.text) < 20:
-                return [Say("ready")]
-        if not understood.text:
-            return [Say("unclear")]
-        return [Search(turn.text)]
 
 
 def _told_last(turn: Turn) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from holdfast.assistant.contract import Chunk, Prompt
+from holdfast.assistant.contract import Chunk, Prompt, ToolSpec
 from holdfast.config import ModelSection
 from holdfast.errors import MissingExtra, ModelError
 
@@ -30,7 +30,13 @@ class OpenAIModel:
         self._settings = settings
         self._client: AsyncOpenAI | None = None
 
-    async def stream(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Chunk, None]:
+    async def stream(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        schema: Mapping[str, Any] | None = None,
+    ) -> AsyncGenerator[Chunk, None]:
         """See `Model.stream`. Its reason is ``timeout`` too where nothing comes for ``idle`` seconds."""
         if self._client is None:
             await asyncio.to_thread(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Any, Literal, cast, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_type_hints
 
-from pydantic import Field, SecretStr, create_model, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, create_model, model_validator
 
 from holdfast.config.fields import PREFIX, Language, Seconds, SecondsOrOff, Section
 from holdfast.sessions.settings import StoreOptions, settings_from
+
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value), Field(min_length=1)
+]
+"""One name or several."""
 
 
 class StoreSection(Section):
@@ -132,16 +137,21 @@ class ModelSection(Section):
 
 
 class AssistantSection(Section):
-    """``[assistant]``: each stage by the name of a built-in or as ``package.module:factory``; see `holdfast.assistant.building`.
+    """``[assistant]``: each part by name (``holdfast parts ls``), or as ``package.module:factory`` of one's own.
 
     Attributes:
+        understanding: asked in this order, each going on from the one before. policy: asked in this order, until one answers.
+        tools, knowledge, memory, model, answer: one part each.
         languages: the first one is spoken until the user's is known.
         texts: built-in texts to replace, by language and name.
     """
 
-    understand: str = "rules"
-    decide: str = "tasks"
-    act: str = "tools"
+    understanding: Names = ("rules",)
+    policy: Names = ("flows", "small_talk", "documents")
+    tools: str = "functions"
+    knowledge: str = "index"
+    memory: str = "recent"
+    model: str = "openai"
     answer: str = "auto"
     languages: tuple[Language, ...] = Field(default=("zh", "en"), min_length=1)
     texts: dict[Language, dict[str, str]] = Field(default_factory=dict)

@@ -149,7 +149,7 @@ def _config(folder: Path) -> Path:
     """The sample's config with the slow stage, a short lease, and the demo's own index."""
     sample = resources.files("holdfast.samples")
     text = (sample / "holdfast.toml").read_text(encoding="utf-8")
-    text = text.replace('answer = "auto"', 'answer = "holdfast.demo.slow_answer:slow_answer"')
+    text = text.replace('policy = ["flows"', 'policy = ["holdfast.demo.slow_answer:pause", "flows"')
     text = text.replace('ttl = "30d"', 'ttl = "1h"\nlease = "1s"')
     text = text.replace('"holdfast-knowledge.db"', f'"{folder / "knowledge.db"}"')
     text = text.replace('folders = ["knowledge"]', f'folders = ["{sample / "knowledge"}"]')

@@ -1,33 +1,26 @@
-"""A stage of our own, named in the demo's config: it takes its time, so that a node can be killed while it answers."""
+"""A policy of our own, named first in the demo's config: it takes its time, so that a node can be killed while it answers."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
 
-from holdfast.assistant.answering import WrittenAnswer
-from holdfast.assistant.building import Parts
-from holdfast.assistant.contract import Answer, Finding, Understanding
-from holdfast.assistant.speaker import Speaker
-from holdfast.turns.turn import Turn
+from holdfast.assistant.context import Context
+from holdfast.assistant.parts import Parts
 
 
-class SlowAnswer:
-    """The built-in answer, ``seconds`` later; it announces itself with the event ``status: writing``."""
+class Pause:
+    """`Policy` that takes no turn, ``seconds`` late; it announces itself with the event ``status: writing``."""
 
-    def __init__(self, inner: Answer, seconds: float) -> None:
-        self._inner = inner
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    async def answer(
-        self, turn: Turn, understood: Understanding, findings: Sequence[Finding], speaker: Speaker
-    ) -> None:
-        turn.emit("status", stage="writing")
+    async def respond(self, context: Context) -> bool:
+        context.turn.emit("status", stage="writing")
         await asyncio.sleep(self._seconds)
-        await self._inner.answer(turn, understood, findings, speaker)
+        return False
 
 
-def slow_answer(parts: Parts) -> SlowAnswer:
-    inner = WrittenAnswer(parts.config.tasks, parts.texts, parts.masker, None)
-    return SlowAnswer(inner, float(os.environ.get("HOLDFAST_DEMO_PACE", "0.6")))
+def pause(parts: Parts) -> Pause:
+    """A pause before the answer."""
+    return Pause(float(os.environ.get("HOLDFAST_DEMO_PACE", "0.6")))

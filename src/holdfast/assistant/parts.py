@@ -1,0 +1,140 @@
+"""The parts of an assistant by name: those that Holdfast brings, those of other packages, and a user's own by dotted path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from holdfast.assistant.dotted import imported
+from holdfast.assistant.masking import Masker
+from holdfast.assistant.texts import Texts
+from holdfast.config.fields import nearest
+from holdfast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from holdfast.assistant.contract import Answer, Documents, Memory, Model, Tools
+    from holdfast.config import Config
+    from holdfast.knowledge.contract import Knowledge
+
+PartKind = Literal["model", "memory", "knowledge", "tools", "answer", "understanding", "policy"]
+"""In the order in which they are made: a factory finds those before it in its `Parts`."""
+
+KINDS: Final[tuple[PartKind, ...]] = get_args(PartKind)
+
+METHODS: Final[Mapping[PartKind, tuple[str, ...]]] = {
+    "model": ("stream", "aclose"),
+    "memory": ("history",),
+    "knowledge": ("search",),
+    "tools": ("specs", "call"),
+    "answer": ("answer",),
+    "understanding": ("understand",),
+    "policy": ("respond",),
+}
+"""What a part of each kind must be able to do; see `holdfast.assistant.contract`."""
+
+GROUP: Final = "holdfast.parts"
+"""The entry points of parts; each is named ``KIND.NAME`` and leads to a factory."""
+
+_HERE: Final = "holdfast.assistant.built_in"
+BUILT_IN: Final[Mapping[PartKind, Mapping[str, str]]] = {
+    "model": {"openai": f"{_HERE}:openai"},
+    "memory": {"recent": f"{_HERE}:recent"},
+    "knowledge": {"index": f"{_HERE}:index"},
+    "tools": {"functions": f"{_HERE}:functions"},
+    "answer": {"auto": f"{_HERE}:auto", "extractive": f"{_HERE}:extractive", "model": f"{_HERE}:by_model"},
+    "understanding": {"rules": f"{_HERE}:rules"},
+    "policy": {"flows": f"{_HERE}:flows", "small_talk": f"{_HERE}:small_talk", "documents": f"{_HERE}:documents"},
+}
+"""The parts that Holdfast brings: kind, name, dotted path of the factory."""
+
+
+@dataclass
+class Parts:
+    """What a part's factory may use. A part of your own: a function or class that takes `Parts` and returns the part.
+
+    Attributes:
+        config, texts, masker: there from the start. index: the opened knowledge, where the config has one.
+        model, memory, documents, tools, answer: made in this order; before that they are not there to be used.
+    """
+
+    config: Config
+    texts: Texts
+    masker: Masker
+    index: Knowledge | None = None
+    model: Model | None = None
+    memory: Memory = None  # type: ignore[assignment]  # made before anything that uses it
+    documents: Documents | None = None
+    tools: Tools = None  # type: ignore[assignment]
+    answer: Answer = None  # type: ignore[assignment]
+
+
+Factory = Callable[[Parts], Any]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A part that can be chosen. ``where``: its dotted path; ``package``: whose it is, with its version."""
+
+    kind: PartKind
+    name: str
+    where: str
+    package: str
+
+    @property
+    def sentence(self) -> str:
+        """What it is: the first line of its factory's docstring."""
+        doc = imported(self.where, f"{self.kind}.{self.name}").__doc__ or ""
+        return doc.strip().partition("\n")[0]
+
+
+def available() -> Iterator[Listed]:
+    """All parts that can be chosen by name, by kind and name."""
+    found = _entry_points()
+    for kind in KINDS:
+        names = {**dict.fromkeys(BUILT_IN[kind], ""), **{name: "" for of, name in found if of == kind}}
+        for name in sorted(names):
+            if name in BUILT_IN[kind]:
+                yield Listed(kind, name, BUILT_IN[kind][name], "holdfast")
+            else:
+                point = found[kind, name]
+                package = f"{point.dist.name} {point.dist.version}" if point.dist else ""
+                yield Listed(kind, name, point.value, package)
+
+
+def factory_of(kind: PartKind, name: str) -> Factory:
+    """The factory of a part. Raises `ConfigError` where the name is neither that of a part nor a dotted path."""
+    key = f"assistant.{kind}"
+    if name in BUILT_IN[kind]:
+        return imported(BUILT_IN[kind][name], key)
+    if ":" in name:
+        return imported(name, key)
+    found = _entry_points()
+    if (kind, name) in found:
+        return imported(found[kind, name].value, key)
+    known = [*BUILT_IN[kind], *(other for of, other in found if of == kind)]
+    raise ConfigError(
+        f'{key} = "{name}" is no part{nearest(name, known)}; `holdfast parts ls` lists them, and package.module:factory is one '
+        "of your own"
+    )
+
+
+def made(kind: PartKind, name: str, parts: Parts) -> Any:
+    """A part. Raises `ConfigError` where there is none of that name, or what was made is no part of that kind."""
+    part = factory_of(kind, name)(parts)
+    if part is None and kind in ("model", "knowledge"):
+        return None  # an assistant can do without
+    for method in METHODS[kind]:
+        if not callable(getattr(part, method, None)):
+            raise ConfigError(f'assistant.{kind} = "{name}" made {type(part).__name__}, which has no method {method}()')
+    return part
+
+
+def _entry_points() -> dict[tuple[str, str], EntryPoint]:
+    found: dict[tuple[str, str], EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        kind, _, name = point.name.partition(".")
+        if kind in KINDS and name:
+            found[kind, name] = point
+    return found
