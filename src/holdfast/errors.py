@@ -48,6 +48,7 @@ HoldfastError
     │   └── EmptyDocument           it holds no text (an empty file, a scan without a text layer)
     ├── IndexUnusable               not a knowledge index, damaged, or written by a newer release
     ├── IndexBusy                   another process went on writing to the index past the deadline
+    ├── EmbeddingError              the embeddings' endpoint could not be reached, or sent nothing usable
     └── KnowledgeClosed             this index was closed by its owner
 """
 
@@ -318,6 +319,18 @@ class IndexUnusable(KnowledgeError):
 
 class IndexBusy(KnowledgeError, TimeoutError):
     """Another process went on writing to the index past the deadline; nothing was changed."""
+
+
+class EmbeddingError(KnowledgeError):
+    """Texts could not be turned into vectors; a search goes on without them.
+
+    Attributes:
+        reason: ``timeout``, ``unreachable``, ``refused`` or ``garbled``.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class KnowledgeClosed(KnowledgeError):

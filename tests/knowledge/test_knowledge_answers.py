@@ -72,7 +72,9 @@ def test_an_index_without_weights_is_served_too() -> None:
 async def test_no_more_quotes_than_asked_and_none_twice(shop: KnowledgeIndex) -> None:
     assert len((await answer(shop, "delivery days", limit=1)).quotes) == 1
     hits = await shop.search("delivery days")
-    twice = extract("delivery days", [*hits, *hits], await shop.weights("delivery days"), threshold=0.1, limit=10)
+    twice = extract(
+        "delivery days", [*hits, *hits], (await shop.retrieve("delivery days")).weights, threshold=0.1, limit=10
+    )
     assert len({(q.document, q.start) for q in twice.quotes}) == len(twice.quotes)
 
 

@@ -25,14 +25,13 @@ class KnowledgeDocuments:
     async def search(self, question: str, earlier: Sequence[str]) -> Retrieval:
         """See `Documents.search`. Raises `KnowledgeError`."""
         query = query_from_turns([*earlier, question])
-        hits = await self._knowledge.search(query, limit=self._passages)
-        weights = await self._knowledge.weights(query)
-        threshold = self._knowledge.threshold if self._threshold is None else self._threshold
-        extracted = extract(query, hits, weights, threshold=threshold)
+        found = await self._knowledge.retrieve(query, limit=self._passages)
+        threshold = found.threshold if self._threshold is None else self._threshold
+        extracted = extract(query, found.hits, found.weights, threshold=threshold)
         return Retrieval(
             question,
             extracted.relevant,
-            tuple(_passage(hit.passage) for hit in hits),
+            tuple(_passage(hit.passage) for hit in found.hits),
             tuple(_quote(quote) for quote in extracted.quotes),
         )
 

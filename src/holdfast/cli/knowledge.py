@@ -119,9 +119,8 @@ def search(
     query = " ".join(" ".join(question).split())
 
     async def work(opened: KnowledgeIndex) -> tuple[list[Hit], Extract, float]:
-        hits = await opened.search(query, limit=limit)
-        weights = await opened.weights(query)
-        return hits, extract(query, hits, weights, threshold=opened.threshold), opened.threshold
+        found = await opened.retrieve(query, limit=limit)
+        return list(found.hits), extract(query, found.hits, found.weights, threshold=found.threshold), found.threshold
 
     hits, answer, threshold = _with_index(index, work)
     if as_json:

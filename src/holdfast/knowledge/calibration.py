@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from holdfast.knowledge.ranking import Statistics, search
@@ -25,38 +25,54 @@ QUANTILE: Final = 0.8
 LEAST: Final = 0.3
 MOST: Final = 0.55
 SAMPLES: Final = 150
+TOLERATED: Final = 0.05
+"""Share of the passages that may change before the threshold is found anew: an update of one document of many is not the moment
+for 150 searches, and the threshold is a quantile that it cannot move far."""
+
 _FEWEST: Final = 20
 _TERMS: Final = (4, 7)
 """Informative terms of a question, as people ask: four to seven words, or twice that in Chinese characters."""
 
 
 def calibrate(db: sqlite3.Connection, statistics: Statistics) -> float:
-    """The threshold for this collection; the same collection gives the same value. About 2 ms a sample."""
+    """The threshold for this collection; the same collection gives the same value. 150 searches, however large it is."""
     found = sample(db, statistics)
     if len(found) < _FEWEST:
         return DEFAULT
     return min(MOST, max(LEAST, (DEFAULT + quantile(found, QUANTILE)) / 2))
 
 
+def due(changed: int, passages: int) -> bool:
+    """Whether so many passages, added or removed since the last calibration, may have moved the threshold."""
+    return changed > passages * TOLERATED
+
+
+def stretches(db: sqlite3.Connection, most: int) -> Iterator[tuple[str, int, int]]:
+    """Up to ``most`` stretches of sentences as long as a question, each with its passage's and its document's row id.
+
+    They are taken from the passages with the smallest keys: keys are hashes, so this is a fair sample, found without reading the
+    rest, and nearly the same one after a document has changed.
+    """
+    rows = db.execute("SELECT key, id, document, text FROM passage ORDER BY key LIMIT ?", (most * 2,)).fetchall()
+    found = 0
+    for key, passage, document, text in rows:
+        rng = random.Random(key)
+        start, end = rng.choice(list(sentences(text)))
+        if stretch := _stretch(text[start:end], rng):
+            yield stretch, passage, document
+            found += 1
+            if found == most:
+                return
+
+
 def sample(db: sqlite3.Connection, statistics: Statistics) -> list[float]:
     """Coverage of the best hit in other documents for stretches of the collection's own sentences."""
-    rng = random.Random(statistics.passages)
-    rows = db.execute("SELECT id, document, text FROM passage ORDER BY key").fetchall()
-    documents = {document for _, document, _ in rows}
-    if len(documents) < 2:
+    if db.execute("SELECT count(*) FROM (SELECT 1 FROM document LIMIT 2)").fetchone()[0] < 2:
         return []
-    rng.shuffle(rows)
-    found: list[float] = []
-    for _, document, text in rows[: SAMPLES * 2]:
-        spans = list(sentences(text))
-        start, end = rng.choice(spans)
-        stretch = _stretch(text[start:end], rng)
-        if not stretch:
-            continue
+    found = []
+    for stretch, _, document in stretches(db, SAMPLES):
         hits = search(db, statistics, stretch, 1, exclude=document)
         found.append(hits[0].coverage if hits else 0.0)
-        if len(found) == SAMPLES:
-            break
     return sorted(found)
 
 

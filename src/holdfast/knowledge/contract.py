@@ -18,6 +18,7 @@ class Passage(msgspec.Struct, frozen=True):
         page: the page on which it starts, from 1; None where the format has no pages.
         start, end: character offsets (half-open) in the document's extracted text.
         text: that stretch, ``extracted[start:end]``.
+        collection: the name of the collection that it was found in; empty for the default one.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Passage(msgspec.Struct, frozen=True):
     start: int
     end: int
     text: str
+    collection: str = ""
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -36,7 +38,7 @@ class Hit(msgspec.Struct, frozen=True):
         passage: what was found.
         score: the higher the better; comparable within one search only.
         coverage: share of the query's informative terms (weighted by rarity) that the passage covers, 0 to 1; comparable
-            within one index, against its `Knowledge.threshold`.
+            within one index, against its `SearchResult.threshold`.
     """
 
     passage: Passage
@@ -53,6 +55,7 @@ class Document(msgspec.Struct, frozen=True):
         hash: SHA-256 of the file's bytes, in hexadecimal.
         characters: length of its extracted text.
         passages: how many passages were made of it.
+        collection: the collection that holds it; empty for the default one.
     """
 
     name: str
@@ -60,6 +63,25 @@ class Document(msgspec.Struct, frozen=True):
     hash: str
     characters: int
     passages: int
+    collection: str = ""
+
+
+class SearchResult(msgspec.Struct, frozen=True):
+    """What a search found.
+
+    Attributes:
+        hits: best first.
+        weights: the query's informative terms (as `terms` makes them) and how much each counts; empty where the index has none
+            to give.
+        threshold: the coverage under which a hit is not relevant, 0 to 1.
+        degraded: why a part of the search was left out (no vectors, an endpoint that is down), for a trace; empty where all took
+            part.
+    """
+
+    hits: tuple[Hit, ...] = ()
+    weights: Mapping[str, float] = {}
+    threshold: float = 0.0
+    degraded: tuple[str, ...] = ()
 
 
 class Heading(msgspec.Struct, frozen=True):
@@ -87,26 +109,17 @@ class Extracted(msgspec.Struct, frozen=True):
 
 
 class Knowledge(Protocol):
-    """Searchable documents. An embedded file and a search server can both stand behind it.
+    """Searchable documents: one collection, or several seen as one. An embedded file and a search server can both stand behind it.
 
-    Methods raise `KnowledgeError` where the index cannot be used; nothing found is an empty list or None.
+    Methods raise `KnowledgeError` where the index cannot be used; nothing found is an empty result or None.
     """
 
-    @property
-    def threshold(self) -> float:
-        """The coverage under which a hit is not relevant in this collection, 0 to 1, as last read from the index."""
-        ...
-
-    async def search(self, query: str, *, limit: int = 5) -> list[Hit]:
-        """The best passages, best first.
+    async def retrieve(self, query: str, *, limit: int = 5) -> SearchResult:
+        """The best passages, and what is needed to judge and quote them, of one moment's content.
 
         The query's first line is the question; further lines are context from earlier in the conversation (see
         `query_from_turns`) and weigh less. Any text is a valid query; only its beginning is used where it is very long.
         """
-        ...
-
-    async def weights(self, query: str) -> Mapping[str, float]:
-        """The query's informative terms (as `terms` makes them) and their weights; empty where the index has none to give."""
         ...
 
     async def passage(self, id: str) -> Passage | None:

@@ -105,9 +105,10 @@ async def evaluate(questions: QuestionSet, progress: Callable[[int], None] | Non
             times: list[float] = []
             for count, question in enumerate(questions.questions, len(questions.documents) + 1):
                 began = time.perf_counter()
-                hits = await index.search(question.text, limit=5)
+                found = await index.retrieve(question.text, limit=5)
                 times.append(time.perf_counter() - began)
-                quotes = rank_sentences(question.text, hits, await index.weights(question.text))
+                hits = found.hits
+                quotes = rank_sentences(question.text, hits, found.weights)
                 for i, right in enumerate(_judged(question, hits, quotes, threshold)):
                     counts[i] += right
                 done(count)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from holdfast.knowledge.contract import Hit, Knowledge
-from holdfast.knowledge.matching import TermSet, sentence_sets, term_set
+from holdfast.knowledge.matching import TermSet, prepared, term_set
 from holdfast.knowledge.query import parse
 
 GIVEN: Final = 0.7
@@ -65,6 +65,7 @@ class Quote(msgspec.Struct, frozen=True):
         document, title, page: as in `Passage`.
         start, end: character offsets (half-open) in the document's extracted text.
         score: the higher the better; comparable within one answer only.
+        collection: as in `Passage`.
     """
 
     text: str
@@ -75,6 +76,7 @@ class Quote(msgspec.Struct, frozen=True):
     start: int
     end: int
     score: float
+    collection: str = ""
 
 
 class Extract(msgspec.Struct, frozen=True):
@@ -95,9 +97,9 @@ async def answer(
     knowledge: Knowledge, query: str, *, limit: int = 3, passages: int = 5, threshold: float | None = None
 ) -> Extract:
     """Searches and quotes: `extract` of the best ``passages`` hits; ``threshold`` None takes the index's own."""
-    hits = await knowledge.search(query, limit=passages)
-    weights = await knowledge.weights(query)
-    return extract(query, hits, weights, threshold=knowledge.threshold if threshold is None else threshold, limit=limit)
+    found = await knowledge.retrieve(query, limit=passages)
+    needed = found.threshold if threshold is None else threshold
+    return extract(query, found.hits, found.weights, threshold=needed, limit=limit)
 
 
 def extract(
@@ -108,7 +110,7 @@ def extract(
     Args:
         query: as given to the search (see `query_from_turns`).
         hits: the search's, best first.
-        weights: `Knowledge.weights` of the query; where empty, all terms count the same.
+        weights: `SearchResult.weights` of the query; where empty, all terms count the same.
         threshold: coverage under which nothing is relevant, 0 to 1.
         limit: quotes at most; further ones are given only where they come `CLOSE` to the best.
     """
@@ -128,16 +130,16 @@ def rank_sentences(query: str, hits: Sequence[Hit], weights: Mapping[str, float]
     question = query.partition("\n")[0]
     kind = next((sign for asks, sign in _KINDS if asks.search(question)), None)
     best = max((hit.score for hit in hits), default=0.0) or 1.0
-    found: dict[tuple[str, int], Quote] = {}
+    found: dict[tuple[str, str, int], Quote] = {}
     for hit in hits:
         for quote in _quotes(hit, shares, kind, PASSAGE * hit.score / best):
-            found.setdefault((quote.document, quote.start), quote)
+            found.setdefault((quote.collection, quote.document, quote.start), quote)
     return sorted(found.values(), key=lambda quote: -quote.score)
 
 
 def _quotes(hit: Hit, shares: Mapping[str, float], kind: re.Pattern[str] | None, bonus: float) -> list[Quote]:
     passage = hit.passage
-    sentences = sentence_sets(passage.text)
+    sentences = prepared(passage.text).sentences
     given = _strengths(term_set(passage.title), shares)
     if sentences:
         first = _strengths(sentences[0][2], shares)
@@ -156,7 +158,17 @@ def _quotes(hit: Hit, shares: Mapping[str, float], kind: re.Pattern[str] | None,
         score += bonus + (KIND if kind is not None and kind.search(text) else 0.0)
         at = passage.start
         quotes.append(
-            Quote(text, passage.id, passage.document, passage.title, passage.page, at + start, at + end, score)
+            Quote(
+                text,
+                passage.id,
+                passage.document,
+                passage.title,
+                passage.page,
+                at + start,
+                at + end,
+                score,
+                passage.collection,
+            )
         )
         before = own
     return quotes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from holdfast.knowledge.sentences import sentences
 from holdfast.knowledge.terms import is_cjk, terms
@@ -37,13 +37,21 @@ class TermSet:
         return 0.0
 
 
+class Prepared(NamedTuple):
+    """A passage's terms: of the whole, and start, end and terms of each sentence."""
+
+    whole: TermSet
+    sentences: tuple[tuple[int, int, TermSet], ...]
+
+
 @lru_cache(maxsize=4096)
 def term_set(text: str) -> TermSet:
-    """The terms of a title or passage; kept for the texts used last."""
+    """The terms of a title; kept for the titles used last."""
     return TermSet(terms(text))
 
 
-@lru_cache(maxsize=2048)
-def sentence_sets(text: str) -> tuple[tuple[int, int, TermSet], ...]:
-    """Start, end and terms of each sentence of a passage; kept for the passages used last."""
-    return tuple((start, end, TermSet(terms(text[start:end]))) for start, end in sentences(text))
+@lru_cache(maxsize=4096)
+def prepared(text: str) -> Prepared:
+    """The terms of a passage's text; kept for the passages used last. No term crosses the end of a sentence."""
+    parts = tuple((start, end, TermSet(terms(text[start:end]))) for start, end in sentences(text))
+    return Prepared(TermSet(frozenset().union(*(part.terms for _, _, part in parts))), parts)

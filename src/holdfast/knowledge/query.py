@@ -49,6 +49,12 @@ def is_follow_up(question: str) -> bool:
     return len(set(query_terms(_OPENING.sub("", question)))) <= SHORT and _FOLLOW_UP.match(question) is not None
 
 
+def standing_alone(query: str) -> str:
+    """The text of a query that says by itself what is asked: the question, after the former turn where it leans on that."""
+    question, _, former = query[: 2 * LONGEST].strip().partition("\n")
+    return f"{former} {question}" if former and is_follow_up(question) else question
+
+
 class Query(NamedTuple):
     """A query taken apart.
 

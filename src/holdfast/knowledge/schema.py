@@ -37,6 +37,15 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab ('passage_terms', 'row');
 INSERT INTO meta VALUES ('generation', 0), ('threshold', NULL), ('calibrated', -1);
 """
 
+# Added to files of earlier releases when they are opened for writing; a reader of a file without it has no vectors.
+VECTORS: Final = """
+CREATE TABLE IF NOT EXISTS vector (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, embedder TEXT NOT NULL, passage TEXT NOT NULL, vector BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS vector_passage ON vector (passage, embedder);
+INSERT OR IGNORE INTO meta VALUES ('changed', 0);
+"""
+
 
 def connect(path: Path, *, write: bool, create: bool = False) -> sqlite3.Connection:
     """A connection that one thread uses at a time; ``create`` makes the file where there is none.
@@ -55,6 +64,8 @@ def connect(path: Path, *, write: bool, create: bool = False) -> sqlite3.Connect
         db.execute("PRAGMA temp_store = memory")
         # this one reads the file, and so can meet the lock of a process that is just making it
         patiently(lambda: db.execute("PRAGMA cache_size = -16384"), path, timeout=10.0)
+        # the index can be made anew from the documents: a power cut may take the last ones back, never half of one
+        patiently(lambda: db.execute("PRAGMA synchronous = normal"), path, timeout=10.0)
         if write:
             patiently(lambda: _prepare(db, path), path, timeout=10.0)
         else:
@@ -101,17 +112,24 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables:
         _check(db, path)
-        return
-    db.execute("PRAGMA journal_mode = wal")
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'vector_passage'").fetchone():
+            return
+    else:
+        db.execute("PRAGMA journal_mode = wal")
     db.execute("BEGIN IMMEDIATE")
     try:
         if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            for statement in TABLES.split(";"):
-                if statement.strip():
-                    db.execute(statement)
+            _execute(db, TABLES)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {VERSION}")
+        _execute(db, VECTORS)
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")
         raise
+
+
+def _execute(db: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";"):
+        if statement.strip():
+            db.execute(statement)

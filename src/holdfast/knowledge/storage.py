@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 from holdfast.errors import IndexUnusable, KnowledgeClosed
-from holdfast.knowledge import calibration, ranking
-from holdfast.knowledge.contract import Document, Extracted, Hit, Passage
+from holdfast.knowledge import calibration, ranking, vectors
+from holdfast.knowledge.contract import Document, Extracted, Hit, Passage, SearchResult
 from holdfast.knowledge.schema import connect, patiently
 from holdfast.knowledge.splitting import split
 from holdfast.knowledge.terms import terms
+from holdfast.knowledge.vectors import Near, Vectors
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class IndexFile:
         self._lock = threading.Lock()
         self._closed = False
         self._statistics: ranking.Statistics | None = None
-        self.threshold = calibration.DEFAULT
+        self._vectors: Vectors | None = None
         self._connection(create=write)
         self._read(lambda db: self._current(db))
 
@@ -57,17 +58,34 @@ class IndexFile:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def search(self, query: str, limit: int) -> list[Hit]:
-        """See `Knowledge.search`."""
-        if limit < 1:
-            return []
-        found = self._read(lambda db: ranking.search(db, self._current(db), query, limit))
-        return [Hit(Passage(*row), score, coverage) for row, score, coverage in found]
+    def retrieve(self, query: str, limit: int, near: Near | None = None) -> SearchResult:
+        """See `Knowledge.retrieve`; ``near`` is the query's vector, where there is one."""
 
-    def weights(self, query: str) -> dict[str, float]:
-        """See `Knowledge.weights`."""
-        wanted = self._read(lambda db: ranking.groups(db, self._current(db), query))
-        return {group.term: group.weight for group in wanted}
+        def work(db: sqlite3.Connection) -> SearchResult:
+            statistics = self._current(db)
+            wanted = ranking.groups(db, statistics, query)
+            scored, degraded = [], ""
+            if limit > 0:
+                scored = ranking.best(db, statistics, wanted, limit)
+                if near is not None:
+                    scored, degraded = self._of(db, near.embedder).fuse(scored, near)
+            hits = tuple(
+                Hit(Passage(*row), score, coverage)
+                for row, score, coverage in ranking.rows(db, wanted, scored[: max(0, limit)])
+            )
+            weights = {group.term: group.weight for group in wanted}
+            return SearchResult(hits, weights, statistics.threshold, (degraded,) if degraded else ())
+
+        return self._read(work)
+
+    def search(self, query: str, limit: int) -> list[Hit]:
+        """The hits alone."""
+        return list(self.retrieve(query, limit).hits)
+
+    @property
+    def threshold(self) -> float:
+        """The coverage under which a hit is not relevant, as last read."""
+        return calibration.DEFAULT if self._statistics is None else self._statistics.threshold
 
     def passage(self, id: str) -> Passage | None:
         """See `Knowledge.passage`."""
@@ -112,7 +130,7 @@ class IndexFile:
             rows.append((_key(name, start, body), title, page, start, end, len(made), body, " ".join(made)))
 
         def write(db: sqlite3.Connection) -> None:
-            _delete(db, name)
+            before = _delete(db, name) or {}
             document = db.execute(
                 "INSERT INTO document (name, hash, title, text) VALUES (?, ?, ?, ?)",
                 (name, hash, _storable(extracted.title), text),
@@ -123,30 +141,61 @@ class IndexFile:
                     (key, document, title, page, start, end, length, body),
                 )
                 db.execute("INSERT INTO passage_terms (rowid, terms) VALUES (?, ?)", (cursor.lastrowid, made))
+                if before.get(key) == title:
+                    del before[key]
+            vectors.forget(db, before)
+            _changed(db, max(len(before), len(rows)))
 
         self._written(write)
         return len(rows)
 
     def remove(self, name: str) -> bool:
         """Removes a document; False where there is none of that name."""
-        return self._written(lambda db: _delete(db, _storable(name)))
+
+        def write(db: sqlite3.Connection) -> bool:
+            if (before := _delete(db, _storable(name))) is None:
+                return False
+            vectors.forget(db, before)
+            _changed(db, len(before))
+            return True
+
+        return self._written(write)
+
+    def without_vector(self, embedder: str, after: str, most: int) -> list[tuple[str, str]]:
+        """Keys and texts of the next passages, in the order of their keys, that this embedder has made no vector of."""
+        return self._read(lambda db: vectors.lacking(db, embedder, after, most))
+
+    def keep_vectors(self, embedder: str, found: Sequence[tuple[str, Sequence[float]]]) -> None:
+        """Keeps vectors of passages that are still there. Raises `EmbeddingError` where they are unusable."""
+        self._written(lambda db: vectors.keep(db, embedder, found))
+
+    def vectors_to_judge(self, embedder: str, added: int) -> list[tuple[str, int]]:
+        """Questions made of the collection's own sentences, and their passages; empty where ``added`` vectors change no verdict."""
+        return self._read(lambda db: vectors.questions(db, self._of(db, embedder), added))
+
+    def settle_vectors(self, embedder: str, asked: Sequence[tuple[int, Sequence[float]]]) -> None:
+        """Judges an embedder by the vectors of those questions, and removes the vectors of others."""
+        share = self._read(lambda db: vectors.judged(self._of(db, embedder), asked)) if asked else None
+        self._written(lambda db: vectors.settle(db, embedder, share))
 
     def calibrate(self) -> float:
-        """Sets the threshold from the present content, if that changed since the last time; returns it."""
+        """Sets the threshold from the present content, if enough of that changed since the last time; returns it."""
 
         def measure(db: sqlite3.Connection) -> tuple[int, float]:
             statistics = self._current(db)
-            (known,) = db.execute("SELECT value FROM meta WHERE name = 'calibrated'").fetchone()
-            if known == statistics.generation:
-                return -1, self.threshold
-            return statistics.generation, calibration.calibrate(db, statistics)
+            values = dict(db.execute("SELECT name, value FROM meta").fetchall())
+            changed = values["changed"]
+            if values["calibrated"] >= 0 and not calibration.due(changed, statistics.passages):
+                return -1, statistics.threshold
+            return changed, calibration.calibrate(db, statistics)
 
-        generation, threshold = self._read(measure)
-        if generation >= 0:
+        changed, threshold = self._read(measure)
+        if changed >= 0:
 
             def keep(db: sqlite3.Connection) -> None:
                 db.execute("UPDATE meta SET value = ? WHERE name = 'threshold'", (threshold,))
-                db.execute("UPDATE meta SET value = ? WHERE name = 'calibrated'", (generation + 1,))
+                db.execute("UPDATE meta SET value = 1 WHERE name = 'calibrated'")
+                _changed(db, -changed)
 
             self._written(keep)
             self._read(lambda db: self._current(db))
@@ -204,22 +253,37 @@ class IndexFile:
 
     def _current(self, db: sqlite3.Connection) -> ranking.Statistics:
         """The collection's figures at this transaction's moment."""
-        values = dict(db.execute("SELECT name, value FROM meta").fetchall())
+        values = dict(db.execute("SELECT name, value FROM meta WHERE name IN ('generation', 'threshold')").fetchall())
         statistics = self._statistics
         if statistics is None or statistics.generation != values["generation"]:
-            statistics = self._statistics = ranking.Statistics(db, values["generation"])
-            self.threshold = calibration.DEFAULT if values["threshold"] is None else float(values["threshold"])
+            threshold = calibration.DEFAULT if values["threshold"] is None else float(values["threshold"])
+            statistics = self._statistics = ranking.Statistics(db, values["generation"], threshold)
         return statistics
 
+    def _of(self, db: sqlite3.Connection, embedder: str) -> Vectors:
+        """An embedder's vectors at this transaction's moment; those that did not change are not read again."""
+        generation = self._current(db).generation
+        with self._lock:
+            found = self._vectors
+            if found is None or found.generation != generation or found.embedder != embedder:
+                found = self._vectors = vectors.load(db, embedder, generation, found)
+        return found
 
-def _delete(db: sqlite3.Connection, name: str) -> bool:
+
+def _changed(db: sqlite3.Connection, passages: int) -> None:
+    db.execute("UPDATE meta SET value = value + ? WHERE name = 'changed'", (passages,))
+
+
+def _delete(db: sqlite3.Connection, name: str) -> dict[str, str] | None:
+    """Removes a document; returns the keys and titles of its passages, None where there is none of that name."""
     row = db.execute("SELECT id FROM document WHERE name = ?", (name,)).fetchone()
     if row is None:
-        return False
+        return None
+    before = dict(db.execute("SELECT key, title FROM passage WHERE document = ?", row).fetchall())
     db.execute("DELETE FROM passage_terms WHERE rowid IN (SELECT id FROM passage WHERE document = ?)", row)
     db.execute("DELETE FROM passage WHERE document = ?", row)
     db.execute("DELETE FROM document WHERE id = ?", row)
-    return True
+    return before
 
 
 def _key(name: str, start: int, text: str) -> str:
