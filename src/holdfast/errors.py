@@ -180,19 +180,30 @@ class AssistantError(HoldfastError):
 
 
 class ToolError(AssistantError):
-    """A tool raised an error, gave no answer in time, or returned what its task has no reply for."""
+    """A tool raised an error, gave no answer in time, or returned what its task has no reply for.
+
+    Attributes:
+        reason: ``not_allowed``, ``arguments``, ``timeout``, ``raised``, ``result`` (too large, or of no type that can be kept), or
+            "" for anything else.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ModelError(AssistantError):
     """The language model gave no usable answer.
 
     Attributes:
-        reason: ``timeout``, ``unreachable``, ``refused``, ``garbled``, ``cut_off`` or ``empty``.
+        reason: ``timeout``, ``unreachable``, ``refused``, ``garbled``, ``cut_off``, ``empty``, or ``budget`` (it was not asked).
+        request: whether it lies in what was asked, so that other requests may well be answered.
     """
 
-    def __init__(self, message: str, reason: str) -> None:
+    def __init__(self, message: str, reason: str, *, request: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
+        self.request = request
 
 
 class TurnError(HoldfastError):

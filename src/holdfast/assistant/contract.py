@@ -148,8 +148,17 @@ class Tools(Protocol):
     async def call(self, turn: Turn, name: str, arguments: Mapping[str, Any], *, step: str) -> Any:
         """The result, of the codec's types and bounded in size, journaled under the name ``step``.
 
-        Raises `ToolError`: not allowed, wrong arguments, no answer in time, an exception, or a result that cannot be kept.
+        Raises `ToolError`: not allowed, wrong arguments, no answer in time, an exception, or a result that cannot be kept. What
+        was called and failed is journaled too: another attempt of the turn gets the same error, and calls nothing.
         """
+        ...
+
+
+class ChecksArguments(Protocol):
+    """Of `Tools` that can tell beforehand whether a call is well-formed, so that no user is asked to agree to one that is not."""
+
+    def check(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """Raises `ToolError`: not allowed, or wrong arguments."""
         ...
 
 
@@ -220,12 +229,14 @@ class Chunk(msgspec.Struct, frozen=True):
 
     Attributes:
         calls: tools that the model wants called, whole. usage: ``prompt_tokens`` and ``completion_tokens``.
+        model: which one answers, where that may be another than `Model.name`.
     """
 
     text: str = ""
     finish: str = ""
     usage: Mapping[str, int] | None = None
     calls: tuple[ToolCall, ...] = ()
+    model: str = ""
 
 
 class Model(Protocol):

@@ -1,0 +1,1 @@
+"""Language models: endpoints, their fallbacks, and how they are asked within a turn."""
