@@ -7,10 +7,10 @@ relative to the file; what is written (store, index) is relative to the working 
 
 from holdfast.config.channels import ChannelSection
 from holdfast.config.fields import Language, MaskKind
+from holdfast.config.knowledge import CollectionSection, EmbeddingsSection, KnowledgeSection
 from holdfast.config.loading import load_config
 from holdfast.config.sections import (
     AssistantSection,
-    KnowledgeSection,
     ModelSection,
     ServerSection,
     StoreSection,
@@ -21,7 +21,9 @@ from holdfast.config.tree import Config
 __all__ = [
     "AssistantSection",
     "ChannelSection",
+    "CollectionSection",
     "Config",
+    "EmbeddingsSection",
     "KnowledgeSection",
     "Language",
     "MaskKind",

@@ -32,8 +32,7 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | N
         config = Config(**tree)
     except ValidationError as error:
         raise ConfigError("\n".join(_explained(file, detail) for detail in error.errors())) from None
-    folders = tuple(file.parent / folder for folder in config.knowledge.folders)
-    return config.model_copy(update={"knowledge": config.knowledge.model_copy(update={"folders": folders})})
+    return config.model_copy(update={"knowledge": config.knowledge.relative_to(file.parent)})
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -92,22 +92,6 @@ class ServerSection(Section):
         return (*(key.get_secret_value() for key in self.access_keys), *lines)
 
 
-class KnowledgeSection(Section):
-    """``[knowledge]``.
-
-    Attributes:
-        index: the index file; "" is an assistant without documents.
-        folders: read into the index by ``holdfast knowledge add`` and at the server's start.
-        passages: how many passages an answer is made from.
-        threshold: the least coverage at which a question counts as answerable, 0 to 1; None is the index's own.
-    """
-
-    index: str = "holdfast-knowledge.db"
-    folders: tuple[Path, ...] = ()
-    passages: int = Field(default=5, ge=1, le=50)
-    threshold: float | None = Field(default=None, ge=0, le=1)
-
-
 class ModelSection(Section):
     """``[model]``: an OpenAI-compatible endpoint; without ``base_url`` and ``api_key`` there is no model.
 

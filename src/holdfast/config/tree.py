@@ -9,9 +9,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from holdfast.config.channels import ChannelName, ChannelSection
 from holdfast.config.fields import PREFIX, MaskKind
+from holdfast.config.knowledge import KnowledgeSection
 from holdfast.config.sections import (
     AssistantSection,
-    KnowledgeSection,
     ModelSection,
     ServerSection,
     StoreSection,
