@@ -16,6 +16,7 @@ from holdfast.assistant.building import build_assistant
 from holdfast.assistant.contract import Model
 from holdfast.config import Config, load_config
 from holdfast.knowledge import Hit, Knowledge, Passage
+from holdfast.knowledge.contract import SearchResult
 
 RETURNS = Passage(
     "p1", "returns.md", "Returns", 2, 0, 60, "Goods can be returned within 7 days. 商品签收后 7 天内可以退货。"
@@ -26,20 +27,17 @@ SHIPPING = Passage("p2", "shipping.md", "Shipping", None, 0, 30, "Shipping takes
 class ShelfOfTwo:
     """`Knowledge` of two passages, found by a word."""
 
-    threshold = 0.5
     queries: list[str]
 
     def __init__(self) -> None:
         self.queries = []
 
-    async def search(self, query: str, *, limit: int = 5) -> list[Hit]:
+    async def retrieve(self, query: str, *, limit: int = 5) -> SearchResult:
         self.queries.append(query)
         words = {"return": RETURNS, "退": RETURNS, "shipping": SHIPPING, "运": SHIPPING}
         found = [passage for word, passage in words.items() if word in query.partition("\n")[0].lower()]
-        return [Hit(passage, 1.0 - place / 10, 0.9) for place, passage in enumerate(dict.fromkeys(found))]
-
-    async def weights(self, query: str) -> dict[str, float]:
-        return {}
+        hits = [Hit(passage, 1.0 - place / 10, 0.9) for place, passage in enumerate(dict.fromkeys(found))]
+        return SearchResult(tuple(hits), threshold=0.5)
 
     async def passage(self, id: str) -> Passage | None:
         return next((passage for passage in (RETURNS, SHIPPING) if passage.id == id), None)

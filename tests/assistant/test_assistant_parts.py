@@ -184,7 +184,7 @@ async def test_one_language_only(talk: Any) -> None:
 
 async def test_documents_that_cannot_be_searched_are_said_to_be_so(talk: Any) -> None:
     class Broken(ShelfOfTwo):
-        async def search(self, query: str, *, limit: int = 5) -> list[Any]:
+        async def retrieve(self, query: str, *, limit: int = 5) -> Any:
             raise IndexUnusable("the index is damaged")
 
     chat = await talk(knowledge=Broken())

@@ -18,7 +18,7 @@ from holdfast.assistant.masking import Masker
 from holdfast.assistant.speaker import Speaker
 from holdfast.backends.memory import MemoryBackend
 from holdfast.config import Config
-from holdfast.knowledge.contract import Document, Hit, Passage
+from holdfast.knowledge.contract import Document, Passage, SearchResult
 from holdfast.server.app import create_app, node_of
 from holdfast.sessions.settings import settings_from
 
@@ -30,13 +30,8 @@ STREAM = {"Accept": "text/event-stream"}
 class Shelf:
     """`Knowledge` of one passage that also has its document's text."""
 
-    threshold = 0.5
-
-    async def search(self, query: str, *, limit: int = 5) -> list[Hit]:
-        return []
-
-    async def weights(self, query: str) -> dict[str, float]:
-        return {}
+    async def retrieve(self, query: str, *, limit: int = 5) -> SearchResult:
+        return SearchResult()
 
     async def passage(self, id: str) -> Passage | None:
         return Passage("p1", "returns.md", "Returns", 2, 12, 48, TEXT[12:48]) if id == "p1" else None

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from holdfast.assistant.answering import WrittenAnswer
-from holdfast.assistant.contract import Answer, Documents, Memory, Model, Policy, Prompt, Tools, ToolSpec, Understand
+from holdfast.assistant.contract import Answer, Documents, Memory, Model, Policy, Tools, Understand
+from holdfast.assistant.flows.policy import FlowPolicy
 from holdfast.assistant.from_documents import FromDocuments
-from holdfast.assistant.model import open_model
+from holdfast.assistant.memory import RecentMemory
 from holdfast.assistant.model_answer import ModelAnswer
+from holdfast.assistant.models.opening import open_model
 from holdfast.assistant.opening_knowledge import documents_of
 from holdfast.assistant.parts import Parts
 from holdfast.assistant.small_talk import SmallTalk
-from holdfast.assistant.tasks_policy import Tasks
+from holdfast.assistant.summaries import Summaries
+from holdfast.assistant.tool_functions import FunctionTools
 from holdfast.assistant.understanding import RuleUnderstanding
-from holdfast.errors import ConfigError, ToolError
-from holdfast.turns.turn import Turn
+from holdfast.errors import ConfigError
 
 
 def openai(parts: Parts) -> Model | None:
@@ -25,8 +24,8 @@ def openai(parts: Parts) -> Model | None:
 
 
 def recent(parts: Parts) -> Memory:
-    """The last messages, as many as the budget of tokens holds."""
-    return _Recent()
+    """A rolling summary, and the last messages, as many as the budget of tokens holds."""
+    return RecentMemory(parts.masker, Summaries(parts.config.memory, parts.masker, parts.asker))
 
 
 def index(parts: Parts) -> Documents | None:
@@ -36,7 +35,10 @@ def index(parts: Parts) -> Documents | None:
 
 def functions(parts: Parts) -> Tools:
     """Python functions, their arguments described by their type hints and docstrings."""
-    return _NoTools()
+    also: dict[str, float | None] = {}
+    for task in parts.config.tasks:
+        also[task.tool] = max(task.timeout, also.get(task.tool) or 0.0)
+    return FunctionTools(parts.config.tools, also=also)
 
 
 def extractive(parts: Parts) -> Answer:
@@ -46,9 +48,7 @@ def extractive(parts: Parts) -> Answer:
 
 def auto(parts: Parts) -> Answer:
     """Written by the model from the passages where there is one, else quoted."""
-    return WrittenAnswer(
-        ModelAnswer(parts.model, parts.config.model, parts.masker) if parts.model is not None else None
-    )
+    return WrittenAnswer(ModelAnswer(parts.asker, parts.config.memory.tokens) if parts.asker is not None else None)
 
 
 def by_model(parts: Parts) -> Answer:
@@ -60,32 +60,19 @@ def by_model(parts: Parts) -> Answer:
 
 def rules(parts: Parts) -> Understand:
     """Word lists, patterns and the flows' triggers, in Chinese and English, offline."""
-    return RuleUnderstanding(parts.config.tasks, parts.config.assistant.languages)
+    return RuleUnderstanding(parts.flows, parts.config.assistant.languages, parts.now)
 
 
 def flows(parts: Parts) -> Policy:
     """The flows: slots asked for, branches, tools, hand-over."""
-    return Tasks(parts.config.tasks)
+    return FlowPolicy(parts.flows)
 
 
 def small_talk(parts: Parts) -> Policy:
     """Greetings and thanks."""
-    return SmallTalk([task.title for task in parts.config.tasks])
+    return SmallTalk([program.flow.title for program in parts.flows.startable])
 
 
 def documents(parts: Parts) -> Policy:
     """Answers questions from the documents."""
     return FromDocuments()
-
-
-class _Recent:
-    async def history(self, turn: Turn, *, tokens: int) -> Sequence[Prompt]:
-        return ()
-
-
-class _NoTools:
-    def specs(self) -> Sequence[ToolSpec]:
-        return ()
-
-    async def call(self, turn: Turn, name: str, arguments: Mapping[str, Any], *, step: str) -> Any:
-        raise ToolError(f"there is no tool {name!r}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from zoneinfo import ZoneInfo
 
 from holdfast.assistant.dotted import imported
+from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.masking import Masker
 from holdfast.assistant.texts import Texts
 from holdfast.config.fields import nearest
@@ -15,8 +18,10 @@ from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
     from holdfast.assistant.contract import Answer, Documents, Memory, Model, Tools
+    from holdfast.assistant.models.asking import Asker
     from holdfast.config import Config
     from holdfast.knowledge.contract import Knowledge
+    from holdfast.turns.store import TurnStore
 
 PartKind = Literal["model", "memory", "knowledge", "tools", "answer", "understanding", "policy"]
 """In the order in which they are made: a factory finds those before it in its `Parts`."""
@@ -56,6 +61,9 @@ class Parts:
 
     Attributes:
         config, texts, masker: there from the start. index: the opened knowledge, where the config has one.
+        flows: those of the config's files and of its ``[[tasks]]``.
+        store: where the sessions are, if it was known when the assistant was built.
+        asker: the model, asked within budgets, checked and counted; there where a model is.
         model, memory, documents, tools, answer: made in this order; before that they are not there to be used.
     """
 
@@ -63,11 +71,19 @@ class Parts:
     texts: Texts
     masker: Masker
     index: Knowledge | None = None
+    flows: FlowSet = field(default_factory=FlowSet)
+    store: TurnStore | None = None
     model: Model | None = None
+    asker: Asker | None = None
     memory: Memory = None  # type: ignore[assignment]  # made before anything that uses it
     documents: Documents | None = None
     tools: Tools = None  # type: ignore[assignment]
     answer: Answer = None  # type: ignore[assignment]
+
+    def now(self) -> datetime:
+        """The moment, in the zone that users mean when they say "tomorrow at nine"."""
+        zone = self.config.assistant.timezone
+        return datetime.now(ZoneInfo(zone)) if zone else datetime.now().astimezone()
 
 
 Factory = Callable[[Parts], Any]

@@ -12,7 +12,7 @@ class Router:
     """`Policy` of policies, by name. What nobody takes is said not to be understood."""
 
     def __init__(self, policies: Sequence[tuple[str, Policy]]) -> None:
-        self._policies = tuple(policies)
+        self.policies = tuple(policies)
 
     async def respond(self, context: Context) -> bool:
         """See `Policy.respond`; always True."""
@@ -23,8 +23,8 @@ class Router:
     async def _from(self, context: Context, first: int) -> bool:
         before = context.others
         try:
-            for place in range(first, len(self._policies)):
-                name, policy = self._policies[place]
+            for place in range(first, len(self.policies)):
+                name, policy = self.policies[place]
                 context.others = lambda place=place: self._from(context, place + 1)  # type: ignore[misc]
                 if await policy.respond(context):
                     context.trace.note("decision", policy=name)

@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 
 from holdfast.assistant.contract import Entity, Signal, Understanding
+from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.lexicon import CHINESE, LAST, ORDINAL_VALUES, ORDINALS, OTHER, SIGNALS, WORDS
-from holdfast.config import Language, SlotSection, TaskSection
+from holdfast.config import Language
 from holdfast.turns.turn import Turn
-from holdfast.understanding.entities.patterns import emails, phones, plain
+from holdfast.understanding.entities.finding import find_entities
+from holdfast.understanding.entities.lists import ValueList
+from holdfast.understanding.entities.patterns import emails, id_cards, plain
 
-_NUMBER = re.compile(r"(?<![\d.A-Za-z])-?\d{1,15}(?:\.\d{1,6})?(?![\d.A-Za-z])")
-_LONGEST = 4_000
+_FOUND_AS: Final[Mapping[str, tuple[str, ...]]] = {
+    "date": ("date", "datetime"),
+    "time": ("time", "datetime"),
+    "datetime": ("datetime",),
+    "money": ("money",),
+    "id_card": ("id_card",),
+}
+"""The kinds of values that a slot's type takes, beside those that are always looked for."""
+_LONGEST: Final = 4_000
 """Characters of an input that are looked at; what a user wants stands in the first few."""
 
 
 class RuleUnderstanding:
     """`Understand` by rules."""
 
-    def __init__(self, tasks: Sequence[TaskSection], languages: Sequence[Language]) -> None:
+    def __init__(self, flows: FlowSet, languages: Sequence[Language], now: Callable[[], datetime]) -> None:
+        self._now = now
         self._languages = tuple(languages)
         self._triggers = [
-            (task.name, re.compile("|".join(_trigger(phrase) for phrase in phrases)))
-            for task in tasks
-            if (phrases := [phrase for language in languages for phrase in task.triggers.get(language, ())])
+            (program.name, re.compile("|".join(_trigger(phrase) for phrase in phrases)))
+            for program in flows.startable
+            if (phrases := [phrase for language in languages for phrase in program.flow.triggers.get(language, ())])
         ]
-        self._patterns = [(slot.name, re.compile(slot.pattern, re.IGNORECASE)) for slot in _pattern_slots(tasks)]
+        self._patterns, self._lists, kinds = _wanted(flows)
+        self._kinds = (*kinds, *self._patterns, *self._lists)
+        self._id_cards = "id_card" in kinds
 
     async def understand(self, turn: Turn, before: Understanding | None) -> Understanding:
         """See `Understand.understand`."""
@@ -47,7 +61,7 @@ class RuleUnderstanding:
         """Chinese where there is any, English where there are words (a code or a number is neither), else as before."""
         if "zh" in self._languages and CHINESE.search(low):
             return "zh"
-        for _, pattern in self._patterns:
+        for pattern in self._patterns.values():
             low = pattern.sub(" ", low)
         for start, end, _ in emails(low):
             low = low[:start] + " " * (end - start) + low[end:]
@@ -56,16 +70,35 @@ class RuleUnderstanding:
         return next((language for language in self._languages if language == before), self._languages[0])
 
     def _entities(self, text: str) -> Iterator[Entity]:
-        for _, _, value in phones(text):
-            yield Entity("phone", value)
-        for _, _, value in emails(text):
-            yield Entity("email", value)
-        for name, pattern in self._patterns:
-            for match in pattern.finditer(text):
-                groups = [group for group in match.groups() if group]
-                yield Entity(name, ("".join(groups) if groups else match[0]).upper())
-        for match in _NUMBER.finditer(text):
-            yield Entity("number", float(match[0]) if "." in match[0] else int(match[0]))
+        found = find_entities(text, self._kinds, now=self._now(), lists=self._lists, patterns=self._patterns)
+        for one in found:
+            yield Entity(one.kind, one.value, one.text, one.start, one.end)
+        if self._id_cards:
+            for start, end, value in id_cards(text):
+                yield Entity("id_card", value, text[start:end], start, end)
+
+
+def _wanted(flows: FlowSet) -> tuple[dict[str, re.Pattern[str]], dict[str, ValueList], frozenset[str]]:
+    """The patterns and lists of all slots by name, those of one name together, and the kinds of values that slots have."""
+    patterns: dict[str, str] = {}
+    values: dict[str, dict[str, list[str]]] = {}
+    kinds = {"phone", "email", "number"}
+    for name, slot in flows.slots():
+        if slot.type == "pattern":
+            patterns[name] = (
+                f"{patterns[name]}|{slot.pattern}" if patterns.get(name, slot.pattern) != slot.pattern else slot.pattern
+            )
+        elif slot.type == "choice":
+            names = values.setdefault(name, {})
+            for value, words in slot.values.items():
+                names.setdefault(value, []).extend(word for one in words.values() for word in one)
+        else:
+            kinds.update(_FOUND_AS.get(slot.type, ()))
+    return (
+        {name: re.compile(pattern, re.IGNORECASE) for name, pattern in patterns.items()},
+        {name: ValueList(name, one) for name, one in values.items()},
+        frozenset(kinds),
+    )
 
 
 def _signals(low: str) -> Iterator[Signal]:
@@ -87,7 +120,3 @@ def _trigger(phrase: str) -> str:
     parts = (re.escape(part.strip().lower()) for part in phrase.split("*"))
     joined = r".{0,12}?".join(part for part in parts if part)
     return rf"\b{joined}\b" if joined.isascii() else joined
-
-
-def _pattern_slots(tasks: Iterable[TaskSection]) -> list[SlotSection]:
-    return list({slot.name: slot for task in tasks for slot in task.slots if slot.type == "pattern"}.values())

@@ -32,7 +32,14 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | N
         config = Config(**tree)
     except ValidationError as error:
         raise ConfigError("\n".join(_explained(file, detail) for detail in error.errors())) from None
-    return config.model_copy(update={"knowledge": config.knowledge.relative_to(file.parent)})
+    assistant = config.assistant.model_copy(
+        update={
+            "flows": tuple(file.parent / path for path in config.assistant.flows),
+            "intents": tuple(file.parent / path for path in config.assistant.intents),
+        }
+    )
+    knowledge = config.knowledge.relative_to(file.parent)
+    return config.model_copy(update={"knowledge": knowledge, "assistant": assistant})
 
 
 def _read(file: Path) -> dict[str, Any]:

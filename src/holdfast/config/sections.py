@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, SecretStr, create_model, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, create_model, model_validator
 
 from holdfast.config.fields import PREFIX, Language, Seconds, SecondsOrOff, Section
 from holdfast.sessions.settings import StoreOptions, settings_from
@@ -15,6 +16,18 @@ Names = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value), Field(min_length=1)
 ]
 """One name or several."""
+
+
+def _zone(value: str) -> str:
+    try:
+        if value:
+            ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone; they are named like Asia/Shanghai") from None
+    return value
+
+
+Timezone = Annotated[str, AfterValidator(_zone)]
 
 
 class StoreSection(Section):
@@ -86,38 +99,15 @@ class ServerSection(Section):
         return self
 
     @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return _is_loopback(self.host)
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """All access keys in clear, those of ``access_key_file`` too."""
         lines = _file_lines(self.access_key_file) if self.access_key_file else []
         return (*(key.get_secret_value() for key in self.access_keys), *lines)
-
-
-class ModelSection(Section):
-    """``[model]``: an OpenAI-compatible endpoint; without ``base_url`` and ``api_key`` there is no model.
-
-    Attributes:
-        base_url, api_key: also from OPENAI_BASE_URL and OPENAI_API_KEY.
-        timeout: seconds for a whole answer. idle: seconds without a further piece of it (the first one too).
-        max_tokens: asked of the model. max_chars: what is taken of an answer, whatever the model sends.
-        history: earlier messages that the model sees.
-        retries: of a request that failed before its first piece.
-    """
-
-    base_url: str | None = None
-    api_key: SecretStr | None = None
-    name: str = "gpt-4o-mini"
-    timeout: Seconds = 60.0
-    idle: Seconds = 20.0
-    max_tokens: int = Field(default=800, ge=1)
-    max_chars: int = Field(default=8_000, ge=100)
-    history: int = Field(default=6, ge=0, le=100)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    retries: int = Field(default=0, ge=0, le=5)
-
-    @property
-    def configured(self) -> bool:
-        """Whether there is an endpoint to ask."""
-        return bool(self.base_url or self.api_key)
 
 
 class AssistantSection(Section):
@@ -126,6 +116,10 @@ class AssistantSection(Section):
     Attributes:
         understanding: asked in this order, each going on from the one before. policy: asked in this order, until one answers.
         tools, knowledge, memory, model, answer: one part each.
+        flows: files and folders of flows (docs/flows.md), relative to the config.
+        intents: files of example sentences (CSV: text, category) beside those of the flows; a category is a flow's name.
+        intents_cache: the folder where learned intents are kept; "" learns them at every start.
+        timezone: in which "tomorrow at nine" is meant, like Asia/Shanghai; the machine's own if empty.
         languages: the first one is spoken until the user's is known.
         texts: built-in texts to replace, by language and name.
     """
@@ -137,6 +131,10 @@ class AssistantSection(Section):
     memory: str = "recent"
     model: str = "openai"
     answer: str = "auto"
+    flows: tuple[Path, ...] = ()
+    intents: tuple[Path, ...] = ()
+    intents_cache: str = ""
+    timezone: Timezone = ""
     languages: tuple[Language, ...] = Field(default=("zh", "en"), min_length=1)
     texts: dict[Language, dict[str, str]] = Field(default_factory=dict)
 

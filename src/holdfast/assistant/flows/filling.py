@@ -1,0 +1,145 @@
+"""From what was understood to the values of a flow's slots: plain rules without I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from holdfast.assistant.contract import Understanding
+from holdfast.assistant.flows.frames import Frame
+from holdfast.assistant.flows.schema import Flow, FlowSlot
+
+_TOKEN: Final = re.compile("[a-z]{4,}|[\u4e00-\u9fff]+")
+_DIGITS: Final = {"pattern": 2, "number": 1, "phone": 4, "id_card": 6, "date": 1, "time": 1, "datetime": 1, "money": 1}
+"""Digits from which on words look like an answer that went wrong."""
+
+
+def given(understood: Understanding, flow: Flow, frame: Frame, state: Mapping[str, Any], words: str) -> dict[str, Any]:
+    """The slots that the user's words give a value to. ``words``: as they were written, for a slot that takes any text."""
+    found: dict[str, Any] = {}
+    named = mentioned(understood, flow)
+    for name, slot in flow.slots.items():
+        values = list(_values(name, slot, understood, flow, frame, words, named))
+        if not values and frame.choices.get(name) and named in (None, name):  # "another phone number" is no other order
+            values = [chosen(understood, frame, name, state.get(name))]
+        current = state.get(name)
+        # "not 138..., it is 139...": of two values the one that is new
+        best = next(
+            (value for value in values if value is not None and value != current), values[0] if values else None
+        )
+        if best is not None:
+            found[name] = best
+    return found
+
+
+def chosen(understood: Understanding, frame: Frame, name: str, current: Any) -> Any:
+    """The value that a reference ("the other one", "the second", "the headphones") picks from the slot's choices, or None."""
+    options = [option["value"] for option in frame.choices.get(name, ())]
+    match understood.reference:
+        case "other":
+            others = [value for value in options if value != current]
+            return others[0] if len(others) == 1 else None
+        case "last":
+            return options[-1] if options else None
+        case "":
+            asked = frame.asking == name or "correct" in understood.signals or frame.done
+            return _by_label(understood.text.lower(), frame.choices[name]) if asked else None
+    place = int(understood.reference)
+    return options[place - 1] if place <= len(options) else None
+
+
+def mentioned(understood: Understanding, flow: Flow) -> str | None:
+    """The slot that the user names ("the phone number is wrong")."""
+    low = understood.text.lower()
+    for name, slot in flow.slots.items():
+        if any(word.lower() in low for words in slot.called.values() for word in words):
+            return name
+    return None
+
+
+def attempted(slot: FlowSlot, understood: Understanding) -> bool:
+    """Whether the words look like an answer that went wrong, rather than like something else."""
+    digits = sum(character.isdigit() for character in understood.text)
+    match slot.type:
+        case "email":
+            return "@" in understood.text
+        case "text":
+            return not understood.text
+        case "phone":
+            return digits >= _DIGITS["phone"]
+        case "yes_no" | "choice":
+            return False
+    return digits >= _DIGITS[slot.type] and "question" not in understood.signals
+
+
+def _values(
+    name: str,
+    slot: FlowSlot,
+    understood: Understanding,
+    flow: Flow,
+    frame: Frame,
+    words: str,
+    named: str | None,
+) -> Iterator[Any]:
+    asked = frame.asking == name
+    kinds = _KINDS.get(slot.type, (slot.type,))
+    match slot.type:
+        case "text":
+            if asked and words.strip() and "question" not in understood.signals:
+                yield words.strip()
+        case "yes_no":
+            if asked and "affirm" in understood.signals:
+                yield True
+            elif asked and "deny" in understood.signals:
+                yield False
+        case "number":
+            if asked or named == name:
+                yield from (entity.value for entity in understood.entities if entity.kind == "number")
+        case "pattern" | "choice":
+            yield from (entity.value for entity in understood.entities if entity.kind == name)
+        case kind:
+            rivals = [other for other, one in flow.slots.items() if one.type == kind and other != name]
+            if rivals and not asked and named != name:
+                return  # two dates: the one that was asked for, or named
+            if rivals and (frame.asking in rivals) and named != name:
+                return
+            for entity in understood.entities:
+                if entity.kind in kinds and (value := _converted(kind, entity.value)) is not None:
+                    yield value
+
+
+_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "date": ("date", "datetime"),
+    "time": ("time", "datetime"),
+    "datetime": ("datetime",),
+}
+
+
+def _converted(kind: str, value: Any) -> Any:
+    """An entity's value as a slot of this type keeps it: of a moment ("2026-12-04T15:00:00+08:00") its date or its time."""
+    if kind == "date":
+        return value[:10]
+    if kind == "time":
+        return value[11:16] if len(value) > 10 else value
+    return value
+
+
+def _by_label(low: str, options: list[dict[str, Any]]) -> Any:
+    """The one option whose label shares the most words with the text."""
+    scores = [(len(_tokens(_label(option)) & _tokens(low)), option["value"]) for option in options]
+    best = max((score for score, _ in scores), default=0)
+    winners = [value for score, value in scores if score == best]
+    return winners[0] if best and len(winners) == 1 else None
+
+
+def _label(option: Mapping[str, Any]) -> str:
+    label = option.get("label", "")
+    return " ".join(str(text) for text in label.values()) if isinstance(label, Mapping) else str(label)
+
+
+def _tokens(text: str) -> set[str]:
+    found: set[str] = set()
+    for token in _TOKEN.findall(text.lower()):
+        found.update([token] if token.isascii() else [token[i : i + 2] for i in range(len(token) - 1)])
+    return found

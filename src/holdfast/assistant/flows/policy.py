@@ -1,0 +1,213 @@
+"""The policy of flows: a flow that runs goes first, a question in between is answered and the flow goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.assistant.context import Context
+from holdfast.assistant.contract import AskDocuments, CancelFlow, HandOver, SetSlot, StartFlow
+from holdfast.assistant.flows.filling import attempted, given, mentioned
+from holdfast.assistant.flows.flow_set import FlowSet
+from holdfast.assistant.flows.frames import AGREE, CONFIRM, RETRY, Frame, load
+from holdfast.assistant.flows.running import Running, Watch, now
+from holdfast.assistant.handover import hand_over
+from holdfast.assistant.routing import unanswered
+
+
+class FlowPolicy:
+    """`Policy` for flows. ``watch``: told of every step that is run."""
+
+    def __init__(self, flows: FlowSet) -> None:
+        self.flows = flows
+        self.watch: Watch | None = None
+
+    async def respond(self, context: Context) -> bool:
+        """See `Policy.respond`."""
+        turn, understood = context.turn, context.understood
+        frames = load(turn.state, self.flows.programs)
+        kept = len(frames)
+        frames = [frame for frame in frames if not self._timed_out(frame)]
+        running = Running(context, self.flows, frames, self.watch)
+        if len(frames) < kept:
+            context.trace.note("flow_timed_out", left=len(frames))
+        if not frames and understood.flow not in self.flows.programs and not understood.commands:
+            if "cancel" in understood.signals:
+                context.say("nothing_to_cancel")
+            if kept or "cancel" in understood.signals:
+                running.close()
+            return "cancel" in understood.signals
+        for frame in frames:
+            frame.seen = now()
+        if not await self._respond(context, running):
+            return False
+        running.close()
+        return True
+
+    async def _respond(self, context: Context, running: Running) -> bool:
+        understood = context.understood
+        frame = running.frame if running.frames else None
+        if understood.commands:
+            return await self._obey(context, running)
+        if "cancel" in understood.signals:
+            if frame is None or frame.done:
+                context.say("nothing_to_cancel")
+            else:
+                running.cancel()
+            return True
+        if frame is not None and await self._continued(context, running, frame):
+            return True
+        if understood.flow in self.flows.programs:
+            await self._start(context, running, understood.flow)
+            return True
+        if frame is not None and not frame.done:
+            await self._interrupted(context, running, frame)
+            return True
+        return False
+
+    async def _start(self, context: Context, running: Running, name: str, slots: dict[str, Any] | None = None) -> None:
+        program = self.flows.programs[name]
+        values = {
+            **given(context.understood, program.flow, Frame(name), context.turn.state, context.turn.text),
+            **(slots or {}),
+        }
+        running.start(name, {})
+        if running.fill(values):
+            await running.proceed()
+
+    async def _obey(self, context: Context, running: Running) -> bool:
+        """Carries out what a model made of the user's words; each command was checked against the flows."""
+        values: dict[str, Any] = {}
+        for command in context.understood.commands:
+            match command:
+                case CancelFlow():
+                    if running.frames and not running.frame.done:
+                        running.cancel()
+                    else:
+                        context.say("nothing_to_cancel")
+                case StartFlow(flow=name, slots=slots):
+                    await self._start(context, running, name, dict(slots))
+                case SetSlot(name=name, value=value):
+                    values[name] = value
+                case AskDocuments():
+                    if not await context.others():
+                        unanswered(context)
+                    running.resume()
+                case HandOver(reason=reason):
+                    await hand_over(context, reason)
+        if values and running.frames:
+            values = {name: value for name, value in values.items() if name in running.program.flow.slots}
+            if values and running.fill(values):
+                await running.proceed()
+        return True
+
+    async def _continued(self, context: Context, running: Running, frame: Frame) -> bool:
+        """What the running (or just finished) flow makes of the words; False where they are not for it."""
+        turn, understood, flow = context.turn, context.understood, running.program.flow
+        signals = understood.signals
+        values = given(understood, flow, frame, turn.state, turn.text)
+        news = {name: value for name, value in values.items() if turn.state.get(name) != value}
+        open_question = not frame.done and frame.asking in (CONFIRM, AGREE, RETRY)
+        if open_question and not news and "question" not in signals and await self._answered(running, frame, signals):
+            return True
+        if values and (not frame.done or understood.flow != frame.name or understood.reference):
+            if frame.done and not news and not understood.reference:
+                return False
+            if frame.asking in (CONFIRM, AGREE) and not news:
+                return False
+            if running.fill(values):
+                await running.proceed()
+            return True
+        if values:  # asked for anew, with values
+            return False
+        if "question" in signals and "deny" not in signals and not understood.reference:
+            return False
+        if "correct" in signals or (understood.reference and not understood.flow):
+            return self._corrected(context, running, frame)
+        return False
+
+    async def _answered(self, running: Running, frame: Frame, signals: frozenset[Any]) -> bool:
+        """A yes or no to the open question."""
+        program = running.program
+        if signals & {"affirm", "retry"} if frame.asking == RETRY else "affirm" in signals:
+            if frame.asking == CONFIRM:
+                instruction = program.instructions[program.position(frame.at) or 0]
+                way = instruction.ways["yes"]
+                frame.at = program.instructions[way].id if way >= 0 else ""
+            if frame.asking != RETRY:
+                frame.agreed = True
+            await running.proceed()
+            return True
+        if "deny" in signals and "correct" not in signals:
+            if frame.asking == CONFIRM:
+                instruction = program.instructions[program.position(frame.at) or 0]
+                if instruction.step.no is not None:
+                    way = instruction.ways["no"]
+                    frame.at = program.instructions[way].id if way >= 0 else ""
+                    await running.proceed()
+                    return True
+            running.cancel()
+            return True
+        return False
+
+    def _corrected(self, context: Context, running: Running, frame: Frame) -> bool:
+        """ "That is wrong", or "the other one", without what would be right."""
+        understood, flow = context.understood, running.program.flow
+        name = mentioned(understood, flow)
+        if name is None and "question" in understood.signals:
+            return False
+        if name is None and not understood.reference and frame.done and not _told_last(context):
+            return False
+        if understood.reference and (name is None or frame.choices.get(name)):
+            return self._unresolved(context, running, frame)
+        name = name or self._latest(context, running, frame)
+        if name is None:
+            return False
+        running.ask_again(name)
+        return True
+
+    def _unresolved(self, context: Context, running: Running, frame: Frame) -> bool:
+        """A reference that picks none of the choices: the third of two, the other of three."""
+        name = next((slot for slot in running.program.flow.slots if frame.choices.get(slot)), None)
+        if name is None:
+            return False
+        if context.understood.reference == "other" and len(frame.choices[name]) < 2:
+            context.say("no_other")
+            if not frame.done:
+                running.ask()
+            return True
+        running.ask_again(name)
+        return True
+
+    def _latest(self, context: Context, running: Running, frame: Frame) -> str | None:
+        """The slot that a bare "that is wrong" means: the last one that was answered before the open question."""
+        names = list(running.program.flow.slots)
+        open_ = frame.asking if frame.asking in names else None
+        before = names[: names.index(open_)] if open_ is not None and not frame.done else names
+        return next((name for name in reversed(before) if name in context.turn.state), open_)
+
+    async def _interrupted(self, context: Context, running: Running, frame: Frame) -> None:
+        """Words that do not answer the open question: a wrong answer, another question, or nothing of use."""
+        understood = context.understood
+        slot = running.program.flow.slots.get(frame.asking)
+        if slot is not None and attempted(slot, understood):
+            running.wrong_answer(frame.asking)
+            return
+        if "question" in understood.signals:
+            if not await context.others():
+                unanswered(context)
+            running.ask("return")
+        elif understood.signals & {"greet", "thanks", "affirm", "deny", "retry"} or not understood.text:
+            running.ask()
+        else:
+            if not await context.others():
+                context.say("unclear")
+            running.ask("return")
+
+    def _timed_out(self, frame: Frame) -> bool:
+        return bool(frame.seen) and now() - frame.seen > self.flows.programs[frame.name].flow.timeout
+
+
+def _told_last(context: Context) -> bool:
+    """Whether the last reply was a flow's, so that "that is wrong" is about it."""
+    messages = context.turn.messages
+    return bool(messages) and messages[-1].metadata.get("mode") == "task"

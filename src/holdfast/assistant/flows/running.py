@@ -1,0 +1,539 @@
+"""One turn of a flow: its steps one after the other, until it has to wait for the user or ends."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from holdfast.assistant.context import Context, listed
+from holdfast.assistant.contract import Retrieval
+from holdfast.assistant.flows.flow_set import FlowSet
+from holdfast.assistant.flows.frames import (
+    AGREE,
+    CONFIRM,
+    DEEPEST,
+    RETRY,
+    Frame,
+    choices_in,
+    forget,
+    options_in,
+    save,
+)
+from holdfast.assistant.flows.program import END, Instruction, Program
+from holdfast.assistant.flows.schema import (
+    Answer,
+    Ask,
+    Call,
+    Confirm,
+    Forget,
+    HandOverStep,
+    If,
+    Link,
+    Response,
+    Run,
+    Say,
+    Set,
+    Switch,
+)
+from holdfast.assistant.handover import hand_over
+from holdfast.assistant.texts import filled, in_language
+from holdfast.config import Language
+from holdfast.errors import StepMisuse, ToolError
+
+_log: Final = logging.getLogger(__name__)
+
+MOST_STEPS: Final = 200
+"""Steps of flows in one turn; a flow that takes more is taken for one that never ends."""
+
+Watch = Callable[[Program, Instruction], None]
+"""Is told of every step that is run; coverage is made of it."""
+
+_WAIT: Final = -2
+_GONE: Final = -3
+"""The frame is no longer the last one, or its flow is over otherwise than at its end."""
+
+
+class Running:
+    """The flows of one conversation in one turn. ``frames``: where it is; saved by `close`."""
+
+    def __init__(self, context: Context, flows: FlowSet, frames: list[Frame], watch: Watch | None = None) -> None:
+        self.context = context
+        self.frames = frames
+        self._flows = flows
+        self._watch = watch
+        self._steps = 0
+        self._calls = 0
+        self._asks = {spec.name for spec in context.tools.specs() if spec.asks}
+        self._said: list[str] = []
+
+    @property
+    def frame(self) -> Frame:
+        return self.frames[-1]
+
+    @property
+    def program(self) -> Program:
+        return self._flows.programs[self.frame.name]
+
+    def program_of(self, frame: Frame) -> Program:
+        """The flow of a frame."""
+        return self._flows.programs[frame.name]
+
+    def close(self) -> None:
+        """Writes the position into the session's state."""
+        save(self.context.turn.state, self.frames)
+
+    # --- starting and leaving ---
+
+    def start(self, name: str, slots: Mapping[str, Any], *, fresh: bool = True) -> None:
+        """Puts a flow on top. ``slots``: values that are known already; ``fresh`` forgets what an earlier run left."""
+        program = self._flows.programs[name]
+        state = self.context.turn.state
+        if fresh:
+            forget(state, (slot for slot, one in program.flow.slots.items() if not one.remember and slot not in slots))
+        state.update(slots)
+        frames = [frame for frame in self.frames if not frame.done and frame.name != name]
+        self.frames[:] = [*frames[-(DEEPEST - 1) :], Frame(name, program.instructions[0].id, seen=now())]
+        self.context.trace.note("flow", flow=name, step="start", line=0)
+
+    def drop(self, frame: Frame, *, slots: bool = True) -> None:
+        """Takes a flow off the stack, and forgets what it does not remember."""
+        if frame in self.frames:
+            self.frames.remove(frame)
+        if slots:
+            flow = self.program_of(frame).flow
+            forget(self.context.turn.state, (name for name, slot in flow.slots.items() if not slot.remember))
+
+    def cancel(self) -> None:
+        """Gives the running flow up, on the user's word."""
+        self.context.say("cancelled", title=self.program.flow.title)
+        self.drop(self.frame)
+        self.resume()
+
+    def give_up(self) -> None:
+        """Gives the running flow up after too many wrong answers."""
+        frame = self.frame
+        flow = self.program.flow
+        self.context.say("gave_up", title=flow.title)
+        self.frames.remove(frame)
+        forget(self.context.turn.state, flow.slots)
+        self.resume()
+
+    def resume(self) -> None:
+        """Back to the flow below, whose question is asked again."""
+        if self.frames and not self.frame.done and self.frame.asking:
+            self.ask("return")
+
+    # --- slots ---
+
+    def fill(self, values: Mapping[str, Any]) -> bool:
+        """Sets slots of the running flow, and moves its position to where the change counts; was every value accepted?
+
+        What depended on a slot that changed is forgotten. A value that is not valid is not set, and asked for again.
+        """
+        frame, program, state = self.frame, self.program, self.context.turn.state
+        changed: list[str] = []
+        for name, value in values.items():
+            if (wrong := self._wrong(name, value)) is not None:
+                self._refuse(name, wrong)
+                return False
+            if state.get(name) != value:
+                if name in state:
+                    changed.append(name)
+                state[name] = value
+        for name, slot in program.flow.slots.items():
+            if name not in values and any(other in changed for other in slot.depends):
+                state.pop(name, None)
+                frame.choices.pop(name, None)
+        if changed or frame.done:
+            self._back_to(sorted(changed) or list(values))
+        frame.asking = ""
+        return True
+
+    def ask_again(self, name: str) -> None:
+        """Forgets a slot and what depends on it, and asks for it."""
+        frame, flow = self.frame, self.program.flow
+        after = [other for other, slot in flow.slots.items() if name in slot.depends]
+        forget(self.context.turn.state, [name, *after])
+        for other in after:
+            frame.choices.pop(other, None)
+        self._back_to([name])
+        frame.asking = name
+        self.ask()
+
+    def wrong_answer(self, name: str) -> None:
+        """Counts words that look like a wrong value for a slot, and asks anew or gives up."""
+        self._refuse(name, "")
+
+    def _refuse(self, name: str, why: str) -> None:
+        frame = self.frame
+        frame.tries += 1
+        if frame.tries >= self.program.flow.max_tries:
+            self.give_up()
+            return
+        frame.asking = name
+        self.ask("invalid", why)
+
+    def _wrong(self, name: str, value: Any) -> str | None:
+        """Why a slot cannot have a value ("" if nothing is to be said of it); None where it can."""
+        slot = self.program.flow.slots[name]
+        if slot.valid is not None:
+            moment = self.context.parts.now().isoformat(timespec="seconds")
+            if not slot.valid.value({"value": value, "now": moment, "today": moment[:10]}):
+                return ""
+        check = self._flows.checks.get(slot.check)
+        if check is not None:
+            try:
+                if check(value) is False:
+                    return ""
+            except ValueError as error:
+                return str(error)
+        return None
+
+    def _back_to(self, slots: Sequence[str]) -> None:
+        """Moves the position back to the first step that uses one of the slots; never forward, unless the flow is done."""
+        frame, program = self.frame, self.program
+        first = program.first_use(slots)
+        now_at = program.position(frame.at)
+        if first != END and (frame.done or now_at is None or first < now_at):
+            frame.at = program.instructions[first].id
+        frame.done = False
+        frame.agreed = False
+
+    # --- asking ---
+
+    def ask(self, because: str = "", why: str = "") -> None:
+        """Asks the running flow's open question (again): ``invalid`` after a wrong answer, ``return`` after something else."""
+        context, frame, flow = self.context, self.frame, self.program.flow
+        language = context.language
+        texts = context.parts.texts
+        lines: list[str] = []
+        slot = flow.slots.get(frame.asking)
+        if because == "return":
+            lines.append(texts.get("return", language, {"title": flow.title}))
+        invalid = self._text(slot.invalid, frame) if slot is not None else ""
+        if because == "invalid":
+            lines.append(why or invalid or texts.get("invalid", language))
+        if because != "invalid" or why or not invalid:
+            lines.append(self._question(frame, slot))
+        context.speaker.paragraph()
+        context.speaker.say("\n".join(line for line in lines if line))
+
+    def _question(self, frame: Frame, slot: Any) -> str:
+        context = self.context
+        if frame.asking == CONFIRM:
+            step = self._instruction(frame).step
+            return self._text(step.confirm, frame) if isinstance(step, Confirm) else ""
+        if frame.asking == AGREE:
+            return self._agreement(frame)
+        if frame.asking == RETRY or slot is None:
+            return context.parts.texts.get("retry", context.language)
+        question = self._text(slot.ask, frame)
+        choices = frame.choices.get(frame.asking) or (
+            [{"value": value, "label": names} for value, names in _labels(slot.values, context.language)]
+            if slot.type == "choice" and len(slot.values) <= _SHOWN and "{" not in question
+            else []
+        )
+        return f"{question}\n{listed(choices, context.language)}" if choices else question
+
+    def _agreement(self, frame: Frame) -> str:
+        """The question before a tool that asks before doing, where the flow itself has not asked."""
+        flow, state = self.program_of(frame).flow, self.context.turn.state
+        masked = self.context.parts.masker.state({name: state[name] for name in flow.slots if name in state})
+        details = "\n".join(f"- {self._called(flow.slots[name], name)}: {value}" for name, value in masked.items())
+        return self.context.parts.texts.get(
+            "agree", self.context.language, {"title": flow.title, "details": f"\n{details}" if details else ""}
+        )
+
+    def _called(self, slot: Any, name: str) -> str:
+        words = slot.called.get(self.context.language, ())
+        return words[0] if words else name.replace("_", " ")
+
+    # --- running ---
+
+    async def proceed(self) -> None:
+        """Runs the flow on top, and those below it as it ends, until one of them waits for the user."""
+        while self.frames and not self.frame.done:
+            frame = self.frame
+            frame.asking = ""
+            position = self.program.position(frame.at) if frame.at else END
+            if position is None:  # the flow was changed since: what is known is kept, and asked for no more
+                position = 0
+            while position >= 0:
+                self._steps += 1
+                if self._steps > MOST_STEPS:
+                    self._runaway()
+                    return
+                instruction = self.program.instructions[position]
+                frame.at = instruction.id
+                if self._watch is not None:
+                    self._watch(self.program, instruction)
+                self.context.trace.note("flow", flow=frame.name, step=instruction.id, line=instruction.line)
+                position = await self._run(frame, instruction)
+            if position == _WAIT:
+                return
+            if position == END:
+                self._ended(frame)
+                if not self.frames or self.frame.done or self.frame.asking:
+                    return
+
+    def _ended(self, frame: Frame) -> None:
+        flow = self.program_of(frame).flow
+        frame.at, frame.asking, frame.tries = "", "", 0
+        below = self.frames[:-1]
+        reopen = flow.reopen if flow.reopen is not None else not frame.acted
+        if below or not reopen:
+            self.drop(frame)
+            if below and self.frame.asking:
+                self.ask("return")
+        else:
+            frame.done = True
+
+    def _runaway(self) -> None:
+        frame = self.frame
+        _log.error("flow %s does not end: %d steps in one turn; it was given up", frame.name, MOST_STEPS)
+        self.context.trace.note("flow_failed", flow=frame.name, step=frame.at, why="more steps than a turn may have")
+        self.context.say("flow_failed", title=self.program.flow.title)
+        self.frames.clear()
+
+    async def _run(self, frame: Frame, instruction: Instruction) -> int:
+        """Runs one step; returns where it goes on, or that it waits."""
+        step = instruction.step
+        match step:
+            case Ask():
+                return self._run_ask(frame, instruction, step)
+            case Call():
+                return await self._run_call(frame, instruction, step)
+            case Say(say=say):
+                self._say(say, frame, instruction)
+            case Confirm():
+                frame.asking = CONFIRM
+                self._say(step.confirm, frame, instruction)
+                return _WAIT
+            case If(if_=condition):
+                return instruction.ways["then" if condition.value(self._names(frame)) else "else"]
+            case Switch(switch=expression, cases=cases):
+                value = expression.value(self._names(frame))
+                return instruction.ways[str(value) if str(value) in cases else "default"]
+            case Set(set=values):
+                self._set(frame, values)
+            case Forget(forget=names):
+                forget(self.context.turn.state, names)
+                for name in names:
+                    frame.values.pop(name, None)
+            case Run(run=name) | Link(link=name):
+                return self._enter(frame, instruction, name, leaves=isinstance(step, Link))
+            case Answer(answer=question):
+                await self._answer(str(question.value(self._names(frame)) or ""))
+            case HandOverStep(hand_over=reason):
+                self.drop(frame, slots=False)
+                await hand_over(self.context, reason)
+                return _GONE if self.frames else _WAIT
+        return instruction.next
+
+    def _run_ask(self, frame: Frame, instruction: Instruction, step: Ask) -> int:
+        state, name = self.context.turn.state, step.ask
+        if step.choices is not None:
+            frame.choices[name] = options_in(step.choices.value(self._names(frame)))
+        if step.again:
+            frame.tries = frame.tries + 1 if name in state else 0
+            if frame.tries >= self.program.flow.max_tries:
+                self.give_up()
+                return _WAIT
+            said = self._names(frame)  # the question may tell the value that was wrong
+            state.pop(name, None)
+        elif name in state:
+            return instruction.next
+        else:
+            said = self._names(frame)
+        frame.asking = name
+        if step.again:
+            frame.at = self.program.instructions[instruction.next].id if instruction.next >= 0 else ""
+        if step.say:
+            self._say(step.say, frame, instruction, {**said, "choices": frame.choices.get(name, [])})
+        else:
+            self.ask()
+        return _WAIT
+
+    async def _run_call(self, frame: Frame, instruction: Instruction, step: Call) -> int:
+        context = self.context
+        if step.call in self._asks and not frame.agreed:
+            frame.asking = AGREE
+            self.ask()
+            return _WAIT
+        arguments = self._arguments(frame, step)
+        self._calls += 1
+        context.turn.emit("status", stage="tool", tool=step.call)
+        started = time.perf_counter()
+        error = ""
+        result: Any = None
+        try:
+            result = await context.tools.call(
+                context.turn, step.call, arguments, step=f"flow:{frame.name}:{instruction.id}:{self._calls}"
+            )
+            outcome = result.get("outcome") if isinstance(result, Mapping) else None
+            if step.outcomes and outcome not in step.outcomes:
+                error = f"tool {step.call} returned no outcome that the flow knows ({', '.join(step.outcomes)})"
+        except (ToolError, StepMisuse) as failure:  # misuse: a result that cannot be stored
+            error = str(failure)
+        context.trace.note(
+            "tool",
+            tool=step.call,
+            arguments=arguments,
+            ms=round((time.perf_counter() - started) * 1000, 3),
+            **({"error": error} if error else {"result": result}),
+        )
+        frame.acted = frame.acted or step.call in self._asks
+        if error:
+            _log.warning("session %s: flow %s: %s", context.turn.key.id, frame.name, error)
+            if step.failed is not None:
+                return instruction.ways["failed"]
+            context.say("tool_failed", title=self.program.flow.title)
+            frame.asking = RETRY
+            self.ask()
+            return _WAIT
+        self._take(frame, step, result)
+        return instruction.next
+
+    def _take(self, frame: Frame, step: Call, result: Any) -> None:
+        """Keeps a tool's result, with the slots and choices that it names."""
+        frame.values[step.save] = result
+        if step.slots and isinstance(result, Mapping):
+            frame.choices.update(choices_in(result.get("choices")))
+            if isinstance(found := result.get("slots"), Mapping):
+                slots = self.program.flow.slots
+                self.context.turn.state.update({name: found[name] for name in slots if name in found})
+
+    def _arguments(self, frame: Frame, step: Call) -> dict[str, Any]:
+        names = self._names(frame)
+        if step.with_ is not None:
+            values = {name: expression.value(names) for name, expression in step.with_.items()}
+            return {name: value for name, value in values.items() if value is not None}
+        spec = next((spec for spec in self.context.tools.specs() if spec.name == step.call), None)
+        takes = spec.parameters.get("properties", {}) if spec is not None else {}
+        state = self.context.turn.state
+        return {name: state[name] for name in self.program.flow.slots if name in state and name in takes}
+
+    def _set(self, frame: Frame, values: Mapping[str, Any]) -> None:
+        for name, expression in values.items():
+            value = expression.value(self._names(frame))
+            if name not in self.program.flow.slots:
+                frame.values[name] = value
+            elif value is None:
+                self.context.turn.state.pop(name, None)
+            else:
+                self.context.turn.state[name] = value
+
+    def _enter(self, frame: Frame, instruction: Instruction, name: str, *, leaves: bool) -> int:
+        others = [other for other in self.frames if other is not frame]
+        if any(other.name == name for other in others) or (not leaves and name == frame.name):
+            _log.warning("flow %s runs already: it is not started within itself", name)
+            if not leaves:
+                return instruction.next
+            self.drop(frame, slots=False)
+            self.resume()
+            return _WAIT
+        if leaves:
+            self.frames.remove(frame)
+        else:
+            frame.at = self.program.instructions[instruction.next].id if instruction.next >= 0 else ""
+        if len(self.frames) >= DEEPEST:
+            self.frames.pop(0)
+        first = self._flows.programs[name].instructions[0].id
+        self.frames.append(Frame(name, first, agreed=frame.agreed and not leaves, seen=now()))
+        return _GONE
+
+    async def _answer(self, question: str) -> None:
+        retrieval: Retrieval | None = await self.context.search(question)
+        if retrieval is None:
+            self.context.say("knowledge_failed")
+        elif not retrieval.relevant:
+            self.context.say("nothing_found")
+        else:
+            self.context.speaker.paragraph()
+            await self.context.answer.answer(self.context, retrieval)
+
+    # --- words ---
+
+    def _say(
+        self,
+        say: str | Response,
+        frame: Frame,
+        instruction: Instruction,
+        names: Mapping[str, Any] | None = None,
+    ) -> None:
+        text = self._text(say, frame, names, instruction.id)
+        if text:
+            self.context.speaker.paragraph()
+            self.context.speaker.say(text)
+
+    def _text(self, say: str | Response, frame: Frame, names: Mapping[str, Any] | None = None, salt: str = "") -> str:
+        """A response in the turn's language and channel; of several variations one, the same on every attempt of the turn."""
+        response = self._flows.responses[say] if isinstance(say, str) else say
+        context = self.context
+        channel = str(context.turn.input.metadata.get("channel", "")) if context.turn.input is not None else ""
+        texts = response.of(context.language, channel)
+        if not texts:
+            return ""
+        digest = hashlib.blake2b(f"{context.turn.id}\0{frame.name}\0{salt}".encode(), digest_size=4).digest()
+        text = texts[int.from_bytes(digest) % len(texts)]
+        shown = self.shown(self._names(frame) if names is None else names)
+        return filled(text, shown, context.language)
+
+    def shown(self, names: Mapping[str, Any]) -> dict[str, Any]:
+        """Values as templates show them: choices by their label, dates and amounts of money as people write them."""
+        language = self.context.language
+        labels = {name: slot for name, slot in self._flows.slots() if slot.type == "choice"}
+        plain = {
+            name: _label_of(labels[name].values, value, language) if name in labels else readable(value, language)
+            for name, value in names.items()
+        }
+        return self.context.shown(plain)
+
+    def _names(self, frame: Frame) -> dict[str, Any]:
+        """What expressions and templates may use: slots, what tools returned, and the last mapping's keys by themselves."""
+        flow, state = self.program_of(frame).flow, self.context.turn.state
+        names: dict[str, Any] = {name: state[name] for name in flow.slots if name in state}
+        for value in frame.values.values():
+            if isinstance(value, Mapping):
+                names.update({key: item for key, item in value.items() if isinstance(key, str)})
+        names.update(frame.values)
+        return names
+
+    def _instruction(self, frame: Frame) -> Instruction:
+        program = self.program_of(frame)
+        return program.instructions[program.position(frame.at) or 0]
+
+
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)?")
+_SHOWN: Final = 8
+"""Values of a choice that are listed below its question."""
+
+
+def now() -> float:
+    """Seconds since the Unix epoch."""
+    return time.time()
+
+
+def readable(value: Any, language: Language) -> Any:
+    """A slot's value as people write it."""
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return f"{value[:10]} {value[11:16]}"
+    if isinstance(value, bool):
+        return {"zh": "是" if value else "否", "en": "yes" if value else "no"}[language]
+    if isinstance(value, Mapping) and set(value) == {"amount", "currency"}:
+        return f"{value['amount']} {value['currency']}"
+    return value
+
+
+def _labels(values: Mapping[str, Any], language: Language) -> list[tuple[str, str]]:
+    return [(value, _label_of(values, value, language)) for value in values]
+
+
+def _label_of(values: Mapping[str, Any], value: Any, language: Language) -> Any:
+    """What a choice's value is called: the first of its words in the language."""
+    words = in_language(values.get(value, {}), language) if isinstance(value, str) else ()
+    return words[0] if isinstance(words, list | tuple) and words else value

@@ -1,0 +1,282 @@
+"""Flows: slots, branches, tools, confirmation, corrections, digressions, other flows; each on a real store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["talking", "flow_kit"]
+
+BOOKING = """
+flows:
+  book_table:
+    title: {zh: 订座, en: table booking}
+    triggers:
+      zh: [订*位, 订座]
+      en: [book*table]
+    slots:
+      place:
+        type: choice
+        values:
+          garden: {zh: [花园, 院子], en: [garden, terrace]}
+          hall: {zh: [大厅], en: [hall, inside]}
+        ask: {zh: 坐哪里？, en: Where would you like to sit?}
+        called: {zh: [位置], en: [place]}
+      people:
+        type: number
+        ask: {zh: 几位？, en: How many people?}
+        valid: 1 <= value <= 12
+        invalid: {zh: 最多 12 位。几位？, en: "We seat up to 12. How many people?"}
+        called: {zh: [人数], en: [people]}
+      phone:
+        type: phone
+        remember: true
+        ask: {zh: 手机号？, en: Your mobile number?}
+    steps:
+      - ask: place
+      - ask: people
+      - if: people > 8
+        then:
+          - say: large
+      - ask: phone
+      - confirm: {zh: "{people} 位，{place}，对吗？", en: "{people} people in the {place}, right?"}
+        yes:
+          - call: book
+            failed:
+              - say: {zh: 订不上。, en: "It cannot be booked."}
+              - hand_over: booking failed
+          - say: booked
+        no:
+          - say: {zh: 好的，没有订。, en: "All right, nothing is booked."}
+  closing_time:
+    title: {zh: 营业时间, en: opening hours}
+    triggers: {zh: [几点关门], en: [when*close]}
+    steps:
+      - say: {zh: 晚上十点关门。, en: We close at ten.}
+responses:
+  large: {zh: 人多需要预付。, en: Large groups pay in advance.}
+  booked: {zh: "订好了，编号 {number}。", en: ["Booked: {number}.", "Done, your number is {number}."]}
+"""
+
+
+def book(place: str, people: int, phone: str) -> dict[str, Any]:
+    return {"number": f"{place[0].upper()}{people}"}
+
+
+async def test_a_flow_from_its_trigger_to_its_end(flow_talk: Any) -> None:
+    chat = await flow_talk(BOOKING, [book])
+    assert await chat.say("I want to book a table") == ("Where would you like to sit?\n1. garden\n2. hall")
+    assert "How many" in await chat.say("on the terrace please")
+    assert "mobile number" in await chat.say("4")
+    assert await chat.say("13900005678") == "4 people in the garden, right?"
+    assert "G4" in await chat.say("yes")
+    assert chat.tools.calls == [("book", {"place": "garden", "people": 4, "phone": "13900005678"})]
+
+
+async def test_a_slot_that_is_known_is_not_asked_for(flow_talk: Any) -> None:
+    chat = await flow_talk(BOOKING, [book])
+    assert "How many" in await chat.say("book a table in the garden")
+    assert "Large groups pay" in await chat.say("10")
+    assert "大厅" not in await chat.say("13900005678")
+    await chat.say("yes")
+    assert "几位" in await chat.say("我想在花园订个位")
+    assert "对吗" in await chat.say("3")  # the phone is remembered
+
+
+async def test_a_value_that_is_not_valid_is_asked_for_again_and_in_the_end_given_up(flow_talk: Any) -> None:
+    chat = await flow_talk(BOOKING, [book])
+    await chat.say("book a table in the garden")
+    assert await chat.say("40") == "We seat up to 12. How many people?"
+    assert "people" not in await chat.state()
+    assert "mobile" in await chat.say("12")
+    chat = await flow_talk(BOOKING, [book])
+    await chat.say("book a table in the garden")
+    await chat.say("40")
+    await chat.say("41")
+    assert "stop table booking" in await chat.say("42")
+    assert "flow" not in await chat.state()
+
+
+async def test_a_correction_at_the_confirmation_goes_back_only_as_far_as_it_must(flow_talk: Any) -> None:
+    chat = await flow_talk(BOOKING, [book])
+    for words in ("book a table in the garden", "4", "13900005678"):
+        await chat.say(words)
+    assert await chat.say("no, in the hall instead") == "4 people in the hall, right?"
+    assert await chat.say("wrong, the number of people is 6") == "6 people in the hall, right?"
+    assert "How many" in await chat.say("the number of people is wrong")
+    assert await chat.say("9") == "Large groups pay in advance.\n\n9 people in the hall, right?"
+    assert "H9" in await chat.say("yes")
+    assert len(chat.tools.calls) == 1
+
+
+async def test_no_at_the_confirmation_takes_that_branch(flow_talk: Any) -> None:
+    chat = await flow_talk(BOOKING, [book])
+    for words in ("book a table in the garden", "4", "13900005678"):
+        await chat.say(words)
+    assert await chat.say("no") == "All right, nothing is booked."
+    assert chat.tools.calls == []
+
+
+async def test_a_question_or_another_flow_in_between_comes_back(flow_talk: Any) -> None:
+    chat = await flow_talk(BOOKING, [book])
+    await chat.say("book a table in the garden")
+    reply = await chat.say("What about returns?")
+    assert "within 7 days" in reply and "Back to table booking:\nHow many people?" in reply
+    reply = await chat.say("when do you close?")
+    assert reply == "We close at ten.\n\nBack to table booking:\nHow many people?"
+    assert "mobile" in await chat.say("2")
+
+
+async def test_cancelling_forgets_but_what_is_remembered(flow_talk: Any) -> None:
+    chat = await flow_talk(BOOKING, [book])
+    for words in ("book a table in the garden", "4", "13900005678"):
+        await chat.say(words)
+    assert "cancelled" in await chat.say("cancel")
+    state = await chat.state()
+    assert "flow" not in state and "people" not in state and state["phone"] == "13900005678"
+    assert "nothing to cancel" in await chat.say("cancel")
+
+
+async def test_a_tool_that_fails_has_its_own_steps(flow_talk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[str] = []
+
+    async def hand_over(context: Any, reason: str) -> None:
+        handed.append(reason)
+
+    monkeypatch.setattr("holdfast.assistant.flows.running.hand_over", hand_over)
+
+    def book(place: str, people: int, phone: str) -> dict[str, Any]:
+        raise RuntimeError("full")
+
+    chat = await flow_talk(BOOKING, [book])
+    for words in ("book a table in the garden", "4", "13900005678"):
+        await chat.say(words)
+    assert await chat.say("yes") == "It cannot be booked."
+    assert handed == ["booking failed"]
+    assert "flow" not in await chat.state()
+
+
+ASKED = """
+flows:
+  refund:
+    title: {zh: 退款, en: refund}
+    triggers: {zh: [退款], en: [refund]}
+    slots:
+      order: {type: pattern, pattern: 'HF\\d{5}', ask: {zh: 订单号？, en: Which order?}, called: {zh: [订单], en: [order]}}
+    steps:
+      - ask: order
+      - call: pay_back
+      - say: {zh: "退了 {amount} 元。", en: "You get {amount} back."}
+"""
+
+
+async def test_a_tool_that_asks_before_doing_is_not_called_without_a_yes(flow_talk: Any) -> None:
+    def pay_back(order: str) -> dict[str, Any]:
+        return {"amount": 30}
+
+    chat = await flow_talk(ASKED, [pay_back], asks=["pay_back"])
+    await chat.say("refund please")
+    assert await chat.say("HF12345") == "Shall I go ahead with refund?\n- order: HF12345"
+    assert await chat.say("no, HF54321") == "Shall I go ahead with refund?\n- order: HF54321"
+    assert chat.tools.calls == []
+    assert await chat.say("yes") == "You get 30 back."
+    assert chat.tools.calls == [("pay_back", {"order": "HF54321"})]
+    await chat.say("wrong, HF11111")  # what was done outside is not done again by a correction
+    assert len(chat.tools.calls) == 1
+
+
+LOOPING = """
+flows:
+  forever:
+    title: {zh: 循环, en: forever}
+    triggers: {zh: [循环], en: [forever]}
+    steps:
+      - id: again
+        call: tick
+      - if: count < 0
+        then:
+          - say: {zh: 完, en: done}
+        else:
+          - go: again
+"""
+
+
+async def test_a_flow_that_loops_for_ever_is_stopped_and_the_conversation_goes_on(flow_talk: Any, caplog: Any) -> None:
+    ticks: list[int] = []
+
+    def tick() -> dict[str, Any]:
+        ticks.append(1)
+        return {"count": len(ticks)}
+
+    chat = await flow_talk(LOOPING, [tick])
+    assert "something is wrong with forever" in await chat.say("forever")
+    assert "does not end" in caplog.text
+    assert len(ticks) < 200
+    assert "within 7 days" in await chat.say("What about returns?")
+
+
+SUB = """
+flows:
+  outer:
+    title: {zh: 外, en: outer}
+    triggers: {zh: [外面], en: [outer]}
+    steps:
+      - run: inner
+      - say: {zh: "外 {word}", en: "outer"}
+      - link: last
+  inner:
+    title: {zh: 内, en: inner}
+    startable: false
+    triggers: {zh: [里面], en: [inner]}
+    slots:
+      word: {ask: {zh: 词？, en: "Which word?"}}
+    steps:
+      - ask: word
+      - say: {zh: "内 {word}", en: "inner {word}"}
+  last:
+    title: {zh: 末, en: last}
+    steps:
+      - set: {n: 1 + 1}
+      - switch: n
+        cases:
+          "2":
+            - say: {zh: 二, en: "two"}
+        default:
+          - say: {zh: 别, en: "other"}
+"""
+
+
+async def test_flows_run_and_link_others(flow_talk: Any) -> None:
+    chat = await flow_talk(SUB)
+    assert await chat.say("outer") == "Which word?"
+    assert await chat.say("fish") == "inner fish\n\nouter\n\ntwo"
+    assert "Which word" not in await chat.say("inner")
+
+
+async def test_a_flow_goes_on_on_another_node(flow_talk: Any, tmp_path: Any) -> None:
+    url = f"sqlite:///{tmp_path / 'nodes.db'}"
+    chat = await flow_talk(BOOKING, [book], urls=[url, url])
+    for words in ("book a table", "hall", "4", "13900005678"):
+        await chat.say(words)
+    assert "H4" in await chat.say("yes")
+
+
+async def test_a_flow_that_waited_too_long_is_dropped(flow_talk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = await flow_talk(BOOKING.replace("title: {zh: 订座", "timeout: 30m\n    title: {zh: 订座"), [book])
+    await chat.say("book a table in the garden")
+    later = __import__("time").time() + 3600
+    monkeypatch.setattr("holdfast.assistant.flows.policy.now", lambda: later)
+    monkeypatch.setattr("holdfast.assistant.flows.running.now", lambda: later)
+    assert "mobile" not in await chat.say("4")
+    assert "flow" not in await chat.state()
+
+
+@pytest.mark.parametrize(
+    "kept", ["text", 3, [], [3], [{"name": "gone"}], [{"name": "book_table", "at": "nowhere", "asking": 5}]]
+)
+async def test_a_position_that_is_none_is_harmless(flow_talk: Any, kept: Any) -> None:
+    chat = await flow_talk(BOOKING, [book])
+    await chat.stores[0].set("s-1", {"flow": kept})
+    assert await chat.say("What about returns?")
+    assert await chat.say("book a table in the hall")
