@@ -10,7 +10,8 @@ import pytest
 from fake_model_server import FakeModelServer, Script, fake_model_server
 
 from holdfast.assistant.contract import Chunk, Prompt
-from holdfast.assistant.model import OpenAIModel, open_model
+from holdfast.assistant.models.endpoint import OpenAIModel
+from holdfast.assistant.models.opening import open_model
 from holdfast.config import ModelSection
 from holdfast.errors import MissingExtra
 

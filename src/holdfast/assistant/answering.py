@@ -16,23 +16,29 @@ class WrittenAnswer:
     async def answer(self, context: Context, retrieval: Retrieval) -> None:
         """See `Answer.answer`. The reply's metadata: ``mode`` (extractive, model) and, where the model failed, ``fallback`` with
         the reason."""
-        texts, language, speaker = context.parts.texts, context.language, context.speaker
+        speaker = context.speaker
         if self._model is None:
             speaker.note(mode="extractive")
-            _quote(context, retrieval, texts.get("quoting", language))
+            quote(context, retrieval, context.parts.texts.get("quoting", context.language))
             return
-        speaker.note(mode="model", model=self._model.name)
-        failed = await self._model.write(context.turn, retrieval, language, speaker)
+        speaker.note(mode="model")
+        failed = await self._model.write(context, retrieval)
         if failed is not None:
-            speaker.note(mode="extractive", fallback=failed.reason)
-            reason = texts.get(f"reason_{failed.reason}", language)
-            notice = "model_broke_off" if failed.spoke else "model_failed"
-            if failed.spoke:
-                speaker.paragraph()
-            _quote(context, retrieval, texts.get(notice, language, {"reason": reason}))
+            quote_instead(context, retrieval, failed.reason, spoke=failed.spoke)
 
 
-def _quote(context: Context, retrieval: Retrieval, notice: str) -> None:
+def quote_instead(context: Context, retrieval: Retrieval, reason: str, *, spoke: bool) -> None:
+    """Quotes, and says why the model has not answered (or, where it ``spoke``, not to its end)."""
+    texts, language, speaker = context.parts.texts, context.language, context.speaker
+    speaker.note(mode="extractive", fallback=reason)
+    notice = "model_broke_off" if spoke else "model_budget" if reason == "budget" else "model_failed"
+    if spoke:
+        speaker.paragraph()
+    quote(context, retrieval, texts.get(notice, language, {"reason": texts.get(f"reason_{reason}", language)}))
+
+
+def quote(context: Context, retrieval: Retrieval, notice: str) -> None:
+    """The documents' own sentences, after a notice of why they are quoted."""
     texts, language, speaker = context.parts.texts, context.language, context.speaker
     quotes = [
         f"{texts.get('quote', language, {'quote': quote.quote})} [{speaker.cite(quote)}]"

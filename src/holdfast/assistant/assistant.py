@@ -13,6 +13,7 @@ from holdfast.assistant.speaker import Speaker
 from holdfast.assistant.trace import Trace
 from holdfast.errors import ConfigError
 from holdfast.knowledge.contract import Knowledge
+from holdfast.turns.store import TurnStore
 from holdfast.turns.turn import Turn
 
 
@@ -50,7 +51,7 @@ class Assistant:
 
     async def __call__(self, turn: Turn) -> None:
         """Runs one turn: the state changed and one reply added, to be committed together."""
-        trace = Trace()
+        trace = Trace(self.parts.config.trace, self.masker, turn)
         turn.emit("status", stage="understand")
         understood = await self.understand(turn)
         trace.note(
@@ -72,6 +73,8 @@ class Assistant:
         context = Context(turn, understood, speaker, trace, self.parts, _nobody)
         if not await self.policy.respond(context):
             context.say("unclear")
+        if self.parts.asker is not None:
+            await self.parts.asker.spending.settle(turn)
         speaker.commit()
 
     async def understand(self, turn: Turn) -> Understanding:
@@ -82,6 +85,12 @@ class Assistant:
         if understood is None:
             raise ConfigError("assistant.understanding names no part")
         return understood
+
+    async def after(self, store: TurnStore, session_id: str) -> None:
+        """What can be done once a turn is committed, beside the next ones: the conversation is summarised. It may be left out, or
+        cancelled, at any time; failures are logged."""
+        if callable(after := getattr(self.parts.memory, "after", None)):
+            await after(store, session_id)
 
     async def aclose(self) -> None:
         """Closes the model's connections and the index, where the assistant opened them."""

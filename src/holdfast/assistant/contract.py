@@ -130,19 +130,21 @@ class ToolSpec(msgspec.Struct, frozen=True):
         name: letters, digits, ``_`` and ``-``, at most 64. description: what it does, for the model.
         parameters: JSON Schema of an object.
         asks: whether the user has to agree before each call ("ask before doing"), because it changes something outside.
+        flows_only: no model may call it, only flows that name it.
     """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
     asks: bool = False
+    flows_only: bool = False
 
 
 class Tools(Protocol):
     """Everything that can be called."""
 
     def specs(self) -> Sequence[ToolSpec]:
-        """The tools that this assistant is allowed."""
+        """The tools that this assistant is allowed; those that are ``flows_only`` too."""
         ...
 
     async def call(self, turn: Turn, name: str, arguments: Mapping[str, Any], *, step: str) -> Any:

@@ -12,8 +12,8 @@ from typing import Any, Final
 from holdfast.assistant.contract import ToolSpec
 from holdfast.assistant.dotted import imported
 from holdfast.assistant.tool_running import run
-from holdfast.assistant.tool_schema import KEY, Parameters, parameters_of, spec_of
-from holdfast.config import ToolsSection
+from holdfast.assistant.tool_schema import KEY, Parameters, description_of, parameters_of
+from holdfast.config import ToolLimitSection, ToolsSection
 from holdfast.config.fields import nearest
 from holdfast.errors import ConfigError, InvalidInput, ToolError
 from holdfast.sessions.codec import Codec, CodecLimits
@@ -33,28 +33,27 @@ class _Function:
     parameters: Parameters
     timeout: float
     codec: Codec
+    allowed: bool
 
 
 class FunctionTools:
     """`Tools` (and `ChecksArguments`) over Python functions.
 
-    ``also`` names further functions by dotted path: flows may call them, a model only where ``tools.allow`` names them too.
+    ``also`` are further functions, by dotted path with their time-outs (None: as the settings say). Flows name them; a model may
+    call them only where ``tools.allow`` has their names too.
 
     Raises `ConfigError` for a function that is not there, that no schema can describe, or two of one name.
     """
 
-    def __init__(self, settings: ToolsSection, *, also: Sequence[str] = ()) -> None:
+    def __init__(self, settings: ToolsSection, *, also: Mapping[str, float | None] | None = None) -> None:
         self._settings = settings
         self._functions: dict[str, _Function] = {}
         for path in settings.functions:
-            for function in _found(path, "tools.functions"):
-                self._register(function, f'tools.functions = "{path}"')
-        listed = frozenset(self._functions)
-        shown = listed if settings.allow is None else frozenset(settings.allow)
-        for path in dict.fromkeys(also):
-            self._register(imported(path, f'tool = "{path}"'), f'tool = "{path}"')
-        self._callable = frozenset(name for name in self._functions if name in shown or name not in listed)
-        self._shown = tuple(tool.spec for name, tool in self._functions.items() if name in shown)
+            for name, function in _found(path, "tools.functions"):
+                self._register(name, function, f'tools.functions = "{path}"')
+        for path, timeout in (also or {}).items():
+            key = f'tool = "{path}"'
+            self._register(path.partition(":")[2], imported(path, key), key, timeout, flows_only=True)
         for key in ("allow", "ask", "limits", "titles"):
             for name in getattr(settings, key) or ():
                 if name not in self._functions:
@@ -62,7 +61,7 @@ class FunctionTools:
 
     def specs(self) -> Sequence[ToolSpec]:
         """See `Tools.specs`."""
-        return self._shown
+        return [tool.spec for tool in self._functions.values() if tool.allowed]
 
     def check(self, name: str, arguments: Mapping[str, Any]) -> None:
         """See `ChecksArguments.check`."""
@@ -104,15 +103,24 @@ class FunctionTools:
         return result
 
     def _allowed(self, name: str) -> _Function:
-        if name not in self._callable:
-            what = "is not allowed" if name in self._functions else "does not exist"
+        tool = self._functions.get(name)
+        if tool is None or not tool.allowed:
+            what = "does not exist" if tool is None else "is not allowed"
             raise ToolError(f"tool {str(name)[:64]!r} {what}", "not_allowed")
-        return self._functions[name]
+        return tool
 
-    def _register(self, function: Callable[..., Any], key: str) -> None:
+    def _register(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        key: str,
+        timeout: float | None = None,
+        *,
+        flows_only: bool = False,
+    ) -> None:
         settings = self._settings
         mark = getattr(function, MARK, None) or ToolMark()
-        name = mark.name or str(getattr(function, "__name__", type(function).__name__))
+        name = mark.name or name
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{key}: {name!r} is no name for a tool: letters, digits, _ and -, at most 64")
         if name in self._functions:
@@ -121,23 +129,37 @@ class FunctionTools:
             raise ConfigError(
                 f"{key}: there is a tool named {name!r} already; give one of them a name with @tool(name=...)"
             )
-        limits = settings.limits.get(name)
-        timeout = (limits and limits.timeout) or mark.timeout or settings.timeout
-        size = (limits and limits.max_result_bytes) or mark.max_result_bytes or settings.max_result_bytes
+        limits = settings.limits.get(name) or ToolLimitSection()
         parameters = parameters_of(function, key)
-        spec = spec_of(function, name, parameters, mark.asks or name in settings.ask)
-        self._functions[name] = _Function(spec, function, parameters, timeout, Codec(CodecLimits(value_bytes=size)))
+        listed = settings.allow is None or name in settings.allow
+        self._functions[name] = _Function(
+            ToolSpec(
+                name,
+                description_of(function),
+                parameters.schema,
+                asks=mark.asks or name in settings.ask,
+                flows_only=flows_only and not (settings.allow and name in settings.allow),
+            ),
+            function,
+            parameters,
+            limits.timeout or timeout or mark.timeout or settings.timeout,
+            Codec(
+                CodecLimits(value_bytes=limits.max_result_bytes or mark.max_result_bytes or settings.max_result_bytes)
+            ),
+            allowed=listed or flows_only,
+        )
 
 
-def _found(path: str, key: str) -> Iterator[Callable[..., Any]]:
+def _found(path: str, key: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The functions that a path names, by name."""
     if ":" in path:
-        yield imported(path, key)
+        yield path.rpartition(":")[2].rpartition(".")[2], imported(path, key)
         return
     try:
         module = importlib.import_module(path)
     except ImportError as error:
         raise ConfigError(f'{key} = "{path}" cannot be imported: {error}') from error
-    marked = [one for name, one in vars(module).items() if not name.startswith("_") and hasattr(one, MARK)]
+    marked = [(name, one) for name, one in vars(module).items() if not name.startswith("_") and hasattr(one, MARK)]
     if not marked:
         raise ConfigError(f'{key} = "{path}": the module has no function that is marked with @tool of holdfast.tools')
     yield from marked

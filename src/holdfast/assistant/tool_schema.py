@@ -10,7 +10,6 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from holdfast.assistant.contract import ToolSpec
 from holdfast.errors import ConfigError, ToolError
 
 KEY: Final = "idempotency_key"
@@ -91,11 +90,6 @@ def parameters_of(function: Callable[..., Any], key: str) -> Parameters:
     required = frozenset(types) - frozenset(defaults)
     schema = _schema(types, defaults, arguments_described(function), key, _name(function))
     return Parameters(types, required, KEY in signature.parameters, schema)
-
-
-def spec_of(function: Callable[..., Any], name: str, parameters: Parameters, asks: bool) -> ToolSpec:
-    """What a model and a flow see of it."""
-    return ToolSpec(name, description_of(function), parameters.schema, asks)
 
 
 def description_of(function: Callable[..., Any]) -> str:

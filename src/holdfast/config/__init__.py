@@ -5,13 +5,14 @@ A value comes from (the first that has it) the caller's overrides, the environme
 relative to the file; what is written (store, index) is relative to the working directory.
 """
 
+from holdfast.config.agent import AgentSection, MemorySection, ToolLimitSection, ToolsSection
 from holdfast.config.channels import ChannelSection
 from holdfast.config.fields import Language, MaskKind
 from holdfast.config.knowledge import CollectionSection, EmbeddingsSection, KnowledgeSection
 from holdfast.config.loading import load_config
+from holdfast.config.model import BudgetSection, FallbackSection, ModelSection
 from holdfast.config.sections import (
     AssistantSection,
-    ModelSection,
     ServerSection,
     StoreSection,
 )
@@ -19,19 +20,25 @@ from holdfast.config.tasks import ReplySection, SlotSection, TaskSection
 from holdfast.config.tree import Config
 
 __all__ = [
+    "AgentSection",
     "AssistantSection",
+    "BudgetSection",
     "ChannelSection",
     "CollectionSection",
     "Config",
     "EmbeddingsSection",
+    "FallbackSection",
     "KnowledgeSection",
     "Language",
     "MaskKind",
+    "MemorySection",
     "ModelSection",
     "ReplySection",
     "ServerSection",
     "SlotSection",
     "StoreSection",
     "TaskSection",
+    "ToolLimitSection",
+    "ToolsSection",
     "load_config",
 ]

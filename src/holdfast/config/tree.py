@@ -7,17 +7,20 @@ from typing import Any
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from holdfast.config.agent import AgentSection, MemorySection, ToolsSection
 from holdfast.config.channels import ChannelName, ChannelSection
 from holdfast.config.fields import PREFIX, MaskKind
+from holdfast.config.handover import HandoverSection
 from holdfast.config.knowledge import KnowledgeSection
+from holdfast.config.model import ModelSection
 from holdfast.config.sections import (
     AssistantSection,
-    ModelSection,
     ServerSection,
     StoreSection,
     StoreWithOptions,
 )
 from holdfast.config.tasks import TaskSection
+from holdfast.config.trace import TraceSection
 
 
 class Config(BaseSettings):
@@ -31,10 +34,21 @@ class Config(BaseSettings):
     server: ServerSection = ServerSection()
     knowledge: KnowledgeSection = KnowledgeSection()
     model: ModelSection = ModelSection()
+    tools: ToolsSection = ToolsSection()
+    memory: MemorySection = MemorySection()
+    agent: AgentSection = AgentSection()
     assistant: AssistantSection = AssistantSection()
+    trace: TraceSection = TraceSection()
+    handover: HandoverSection = HandoverSection()
     sensitive: dict[str, MaskKind] = {}
     tasks: tuple[TaskSection, ...] = ()
     channels: dict[ChannelName, ChannelSection] = {}
+
+    @property
+    def shows_traces(self) -> bool:
+        """Whether whoever may use the API may see the turns' traces."""
+        on_page = self.trace.on_page
+        return self.trace.enabled and (self.server.on_loopback if on_page == "loopback" else on_page)
 
     @field_validator("store", mode="wrap")
     @classmethod

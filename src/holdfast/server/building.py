@@ -39,7 +39,7 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
         knowledge = None
         if config.knowledge.index:
             knowledge = await opened.enter_async_context(await _knowledge(config, progress))
-        assistant = await build_assistant(config, knowledge=knowledge)
+        assistant = await build_assistant(config, knowledge=knowledge, store=store)
         opened.push_async_callback(assistant.aclose)
         channels = await opened.enter_async_context(opened_channels(config, store))
         app = create_app(store, assistant, config, channels=channels)

@@ -34,6 +34,9 @@ HANDLER: Final = "assistant"
 _ENDING_S: Final = 5.0
 """How long a request that cancels a turn waits for its end."""
 
+_AFTERWARDS_S: Final = 5.0
+"""How long a node that stops waits for what is done after turns."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -61,6 +64,7 @@ class TurnDesk:
         self._turns: dict[tuple[str, str], RunningTurn] = {}
         self._posted: set[RunningTurn] = set()
         self._joined: set[RunningTurn] = set()
+        self._afterwards: set[asyncio.Task[None]] = set()
         store.handlers.register(HANDLER, self._handle)
         metrics.running(lambda: len(self._posted) + sum(turn.begun for turn in self._joined))
 
@@ -146,6 +150,10 @@ class TurnDesk:
             if late:
                 _log.warning("%d turn(s) did not end within %g s and are given back", len(late), seconds)
                 await asyncio.wait(late, timeout=5)
+        if self._afterwards:
+            _, late_work = await asyncio.wait(self._afterwards, timeout=min(seconds, _AFTERWARDS_S))
+            for work in late_work:
+                work.cancel()
 
     # --- one turn ---
 
@@ -199,6 +207,8 @@ class TurnDesk:
             async with limit:
                 outcome = await work
             turn.done(shapes.outcome_of(outcome, self._node))
+            if turn.begun and not outcome.replayed:
+                self._do_afterwards(turn.session_id)
             result = "replayed" if outcome.replayed else outcome.status
         except TurnParked as parked:
             turn.rest(shapes.parked_of(turn.session_id, turn.turn_id, parked.left, parked.waiting_for))
@@ -222,6 +232,22 @@ class TurnDesk:
             if self._turns.get((turn.session_id, turn.turn_id)) is turn:
                 del self._turns[turn.session_id, turn.turn_id]
             self._metrics.turn(result, started, turn)
+
+    def _do_afterwards(self, session_id: str) -> None:
+        """What the assistant does beside the next turns: nobody waits for it, and nothing is lost without it."""
+        after = getattr(self._assistant, "after", None)
+        if after is None:
+            return
+
+        async def work() -> None:
+            try:
+                await after(self._store, session_id)
+            except Exception as error:  # noqa: BLE001  (a part's own: told here, the turn is committed)
+                log_fault(_log, "what is done after a turn failed", error)
+
+        task = asyncio.get_running_loop().create_task(work())
+        self._afterwards.add(task)
+        task.add_done_callback(self._afterwards.discard)
 
     def _fail(self, turn: RunningTurn, shown: BaseException, cause: BaseException) -> None:
         problem = problem_of(shown, turn_id=turn.turn_id)

@@ -12,6 +12,7 @@
 | `SentinelSet` | a primary, replicas and Sentinels that fail over | redis-server |
 | `PartitionedSentinelSet`, `NetworkNamespaces` | hosts that can be cut off from each other | Linux, root, ip, nft |
 | `RedisCluster` | a Cluster that fails over and reshards | redis-server, redis-cli |
+| `ScriptedModel`, `ScriptedAnswer` | a language model that says what a script says; `scripted` is its factory for a config | |
 | `History`, `check_history` | finds lost, doubled, forked and torn turns | |
 
 Names are imported when they are first used, so that importing this package needs nothing installed.
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from holdfast.testing.namespaces import Host, NamespaceTrouble, NetworkNamespaces, why_no_namespaces
     from holdfast.testing.partitions import PartitionedSentinelSet
     from holdfast.testing.places import ServerMissing
+    from holdfast.testing.scripted_model import ModelRequest, ScriptedAnswer, ScriptedModel, ScriptRanOut, scripted
     from holdfast.testing.sentinels import NoPrimary, SentinelServer, SentinelSet
     from holdfast.testing.servers import RedisServer, TlsRedisServer
     from holdfast.testing.stateful import Step, play, random_steps, steps
@@ -52,6 +54,11 @@ _HOME = {
     "ClusterNode": "clusters",
     "RedisCluster": "clusters",
     "ServerMissing": "places",
+    "ModelRequest": "scripted_model",
+    "ScriptRanOut": "scripted_model",
+    "ScriptedAnswer": "scripted_model",
+    "ScriptedModel": "scripted_model",
+    "scripted": "scripted_model",
     "NoPrimary": "sentinels",
     "SentinelServer": "sentinels",
     "SentinelSet": "sentinels",
@@ -95,6 +102,7 @@ __all__ = [
     "Host",
     "Line",
     "Model",
+    "ModelRequest",
     "Mutant",
     "NamespaceTrouble",
     "NetworkNamespaces",
@@ -103,6 +111,9 @@ __all__ = [
     "PartitionedSentinelSet",
     "RedisCluster",
     "RedisServer",
+    "ScriptRanOut",
+    "ScriptedAnswer",
+    "ScriptedModel",
     "SentinelServer",
     "SentinelSet",
     "ServerMissing",
@@ -114,6 +125,7 @@ __all__ = [
     "play",
     "random_steps",
     "run_suite",
+    "scripted",
     "steps",
     "why_no_namespaces",
 ]

@@ -36,6 +36,11 @@ class ModelChain:
         self._clock = clock
         self._aside: dict[int, float] = {}
 
+    async def open(self) -> None:
+        """Opens those that can be opened beforehand."""
+        for model in self._models:
+            await opened(model)
+
     async def stream(
         self,
         prompts: Sequence[Prompt],
@@ -77,3 +82,9 @@ class ModelChain:
         """See `Model.aclose`."""
         for model in self._models:
             await model.aclose()
+
+
+async def opened(model: Model) -> None:
+    """Has a model ready, where there is something that it can do before it is asked."""
+    if callable(open_ := getattr(model, "open", None)):
+        await open_()
