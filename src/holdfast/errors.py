@@ -28,6 +28,7 @@ HoldfastError
 ├── AssistantError                  a part of the assistant failed; the conversation goes on without it
 │   ├── ToolError                   a tool raised, took too long, or returned what no reply is for
 │   └── ModelError                  the language model could not be reached, or said nothing usable
+├── ExamplesUnusable                example sentences that no intents can be learned from, or measured on
 ├── TurnError
 │   ├── TurnFinished                entered a turn that is finished; carries the outcome
 │   ├── TurnFailed                  the turn's stored outcome is a failure
@@ -204,6 +205,10 @@ class ModelError(AssistantError):
         super().__init__(message)
         self.reason = reason
         self.request = request
+
+
+class ExamplesUnusable(HoldfastError, ValueError):
+    """Example sentences from which no intents can be learned, or on which none can be measured; names the place."""
 
 
 class TurnError(HoldfastError):
