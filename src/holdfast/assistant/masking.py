@@ -83,6 +83,10 @@ class Masker:
         """Any JSON-like value (a tool's arguments, a log record), masked likewise. ``state``: whose values are known."""
         return self._data(value, self.known(state))
 
+    def traced(self, value: Any, state: Mapping[str, Any], said: str) -> Any:
+        """As `data`, for what is noted of a turn: what its input ``said`` is known too."""
+        return self._data(value, self.known(state, said))
+
     def text(self, text: str, state: Mapping[str, Any], *, detect: bool = True) -> str:
         """A text without sensitive values; ``detect=False`` masks only those that the state knows."""
         return self.replaced(text, self.known(state), detect=detect)

@@ -22,6 +22,7 @@ from holdfast.sync.loop_thread import Caller, LoopThread
 from holdfast.sync.turn import CALLER, BlockingHandler, TurnBlock, TurnOptions, on_loop
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.store import TurnStore
+from holdfast.turns.traces import TurnTrace
 from holdfast.turns.turn import Handler
 
 T = TypeVar("T")
@@ -181,6 +182,10 @@ class Store(SessionStore):
     def signal(self, session_id: str, name: str, value: Any = None, *, turn_id: str = "") -> str:
         """Tells a turn what it waits for, and returns its id; see `holdfast.Store.signal`."""
         return self._run(lambda store: store.signal(session_id, name, value, turn_id=turn_id))
+
+    def read_trace(self, session_id: str, turn_id: str) -> TurnTrace | None:
+        """What the attempts of a turn noted; see `holdfast.Store.read_trace`."""
+        return self._run(lambda store: store.read_trace(session_id, turn_id))
 
     def turn(self, session_id: str, **options: Unpack[TurnOptions]) -> TurnBlock:
         """The short form for scripts: ``with store.turn("s-1", input="hello") as turn:``. It commits at the end.

@@ -249,7 +249,9 @@ class TurnRun:
                     await result
             except BaseException as error:
                 if turn.parking is None or isinstance(error, asyncio.CancelledError):
+                    self.store.traces.keep(turn, error)
                     raise
+            self.store.traces.keep(turn)
             if turn.parking is not None:  # whatever became of it in the handler
                 raise turn.parking from None
             if self._cancelled:
@@ -332,6 +334,7 @@ class TurnRun:
             emit=self._telling.tell,
             park=None if held is None else park,
             now_ms=lambda: granted.now_ms + int((time.monotonic() - self._granted_at) * 1000),
+            beside=store.beside,
         )
         if store.observer is not None:
             turn.on_replayed_step = store.observer.step_replayed

@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Self, TypeVar, Unpack
 
+import msgspec
+
 from holdfast.backends.contract import Backend
 from holdfast.backends.records import Conflict, Fenced, Granted, Overdue, Parked, Queued, Replay, Running, SessionKey
 from holdfast.errors import (
@@ -39,6 +41,7 @@ from holdfast.turns.run import TurnRun, uncancelled
 from holdfast.turns.setbacks import Setbacks
 from holdfast.turns.takeover import JoinOptions, Takeover
 from holdfast.turns.tenants import DELIVERIES, belonging
+from holdfast.turns.traces import Traces, TurnTrace
 from holdfast.turns.turn import Handler, Handlers, Turn
 
 H = TypeVar("H", bound=Handler)
@@ -54,6 +57,7 @@ class TurnStore(SessionStore):
         self._background: set[asyncio.Task[None]] = set()
         self.observer: TurnObserver | None = None
         self.setbacks = Setbacks()
+        self._traces: Traces | None = None
         self.loops: set[RecoveryLoop] = set()
         """Those that run on this node."""
         self.failure_text: FailureText = no_text
@@ -66,10 +70,36 @@ class TurnStore(SessionStore):
         other.observer, other.setbacks, other.failure_text = self.observer, self.setbacks, self.failure_text
         return other
 
+    def beside(self, mark: str) -> SessionStore:
+        """The sessions of the tenant of this kind that belongs to this one (see `turns.tenants`): without expiry, uncached."""
+        tenant = belonging(self.settings.tenant, mark)
+        settings = msgspec.structs.replace(self.settings, tenant=tenant, cache_bytes=0, ttl_ms=0, max_age_ms=0)
+        return SessionStore(self.backend, settings)
+
+    @property
+    def traces(self) -> Traces:
+        """What this tenant's turns noted."""
+        if self._traces is None:
+            self._traces = Traces(self)
+        return self._traces
+
+    async def read_trace(self, session_id: str, turn_id: str) -> TurnTrace | None:
+        """What the attempts of a turn noted (`Turn.trace`); None where nothing is kept of it (any more), or its session is gone.
+        Raises the store's errors."""
+        return await self.traces.read(session_id, checked_id("turn", turn_id))
+
+    async def delete(self, session_id: str) -> bool:
+        """As `SessionStore.delete`; what turns noted goes with their session."""
+        deleted = await super().delete(session_id)
+        if deleted:
+            await self.traces.delete(session_id)
+        return deleted
+
     def wrap_backend(self, wrap: Callable[[Backend], Backend]) -> None:
         """Puts a wrapper around the backend, for all that is done from now on (metrics). Stores that `for_tenant` made before
         keep theirs."""
         self.backend = self.leases.backend = wrap(self.backend)
+        self._traces = None
 
     def handler(self, name: str) -> Callable[[H], H]:
         """Decorator: registers a handler by name, so that another node can take its turns over."""
@@ -400,6 +430,7 @@ class TurnContext:
             await asyncio.shield(giving_back)
 
     async def _commit(self, granted: Granted, turn: Turn) -> None:
+        self._run.store.traces.keep(turn)
         reply = await self._run.committing.commit(granted, turn)
         if isinstance(reply, Conflict):
             raise TurnConflict(

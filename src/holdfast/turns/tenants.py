@@ -10,6 +10,12 @@ from holdfast.sessions.ids import MAX_ID
 FAILED: Final = "\x1ffailed"
 """Notes of turns that failed for good."""
 
+TRACES: Final = "\x1ftraces"
+"""What turns noted while they ran."""
+
+HANDOVERS: Final = "\x1fhandovers"
+"""Who waits for a person."""
+
 DELIVERIES: Final = "\x1fdeliveries"
 """Turns that bring a reply to where its message came from."""
 

@@ -16,10 +16,12 @@ from holdfast.sessions.ids import checked_text
 from holdfast.sessions.message import Citation, Message, MessageCodec
 from holdfast.sessions.session import Messages, Session
 from holdfast.sessions.state import State
+from holdfast.sessions.store import SessionStore
 from holdfast.turns import marks
 from holdfast.turns.events import Emit
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.retry import Retry, tried
+from holdfast.turns.traces import Traced
 
 Record = Callable[[str, bytes], Awaitable[None]]
 """Writes one step to the journal. Raises `TurnOvertaken`, `OutcomeUnknown`, ..."""
@@ -61,6 +63,9 @@ class Turn:
     parking: Parking | None = None
     """What the handler left with, or should have."""
 
+    trace: Traced | None = None
+    """What this attempt notes while it runs, if anybody wants that: set by the handler, kept by the store when the attempt ends."""
+
     def __init__(
         self,
         key: SessionKey,
@@ -76,6 +81,7 @@ class Turn:
         emit: Emit | None = None,
         park: Park | None = None,
         now_ms: Callable[[], int] = _no_clock,
+        beside: Callable[[str], SessionStore] | None = None,
     ) -> None:
         self.key = key
         self.id = turn_id
@@ -91,6 +97,7 @@ class Turn:
         self._emit = emit
         self._park = park
         self._now_ms = now_ms
+        self._beside = beside
 
     @property
     def state(self) -> State:
@@ -207,6 +214,13 @@ class Turn:
         if (kept or name) in self._names:
             raise StepMisuse(f"turn {self.id!r} has two steps named {name!r}; give each its own name")
         self._names.add(kept or name)
+
+    def beside(self, mark: str) -> SessionStore:
+        """What Holdfast keeps for this tenant apart from its sessions (see `turns.tenants`). What is written there is written at
+        once, not with the commit: in a step."""
+        if self._beside is None:
+            raise TurnError("this turn has no store")
+        return self._beside(mark)
 
     def idempotency_key(self, name: str) -> str:
         """A key for outside services: 32 hex characters that depend on session, its incarnation, turn id and ``name`` alone."""
