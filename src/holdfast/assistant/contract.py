@@ -176,6 +176,8 @@ class Retrieval(msgspec.Struct, frozen=True):
         passages: best first; ``quote`` is the passage's text. What a model answers from.
         quotes: best first; ``quote`` is a sentence or two that answer by themselves.
         scores: of the passages, in their order.
+        query: what was asked of the index, where it is not the question as it stands (rewritten, or with the former turn).
+        degraded: why a part of the search was left out, for the trace; empty where all took part.
     """
 
     question: str
@@ -183,6 +185,8 @@ class Retrieval(msgspec.Struct, frozen=True):
     passages: tuple[Citation, ...] = ()
     quotes: tuple[Citation, ...] = ()
     scores: tuple[float, ...] = ()
+    query: str = ""
+    degraded: tuple[str, ...] = ()
 
 
 class Documents(Protocol):

@@ -27,7 +27,8 @@ class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Citation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a statement comes from. ``start`` and ``end`` are character offsets in the document."""
+    """Where a statement comes from. ``start`` and ``end`` are character offsets in the document; ``collection`` is the one of the
+    knowledge that holds it, empty for the default one."""
 
     document: str
     quote: str = ""
@@ -36,6 +37,7 @@ class Citation(msgspec.Struct, frozen=True, omit_defaults=True):
     start: int | None = None
     end: int | None = None
     url: str = ""
+    collection: str = ""
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
