@@ -1,44 +1,63 @@
-"""Questions to the knowledge index, and what it finds as citations."""
+"""Questions to the knowledge, and what it finds as citations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from holdfast.assistant.contract import Retrieval
-from holdfast.knowledge.contract import Knowledge, Passage
+from holdfast.knowledge.collection_files import DEFAULT
+from holdfast.knowledge.collections import Collection, Collections
+from holdfast.knowledge.contract import Hit, Knowledge
 from holdfast.knowledge.extractive import Quote, extract
-from holdfast.knowledge.query import query_from_turns
+from holdfast.knowledge.rewriting import Rewriter
 from holdfast.sessions.message import Citation
 
 
 class KnowledgeDocuments:
-    """`Documents` over a `Knowledge`.
+    """`Documents` over collections, or over one `Knowledge` as the default collection.
 
-    ``passages``: how many an answer is made from. ``threshold``: the least coverage that is relevant; None is the index's own.
+    Args:
+        knowledge: where to look.
+        passages, threshold: of the default collection, where ``knowledge`` is not `Collections` (which know theirs): how many
+            passages an answer is made from, and the least coverage that is relevant; None is the index's own.
+        rewriter: makes a query of a question and those before it; None does it by the rule.
     """
 
-    def __init__(self, knowledge: Knowledge, *, passages: int = 5, threshold: float | None = None) -> None:
-        self._knowledge = knowledge
-        self._passages = passages
-        self._threshold = threshold
+    def __init__(
+        self,
+        knowledge: Knowledge | Collections,
+        *,
+        passages: int = 5,
+        threshold: float | None = None,
+        rewriter: Rewriter | None = None,
+    ) -> None:
+        if isinstance(knowledge, Collections):
+            self.collections = knowledge
+        else:
+            self.collections = Collections({DEFAULT: Collection(knowledge, threshold, passages)})
+        self._rewriter = rewriter or Rewriter()
 
-    async def search(self, question: str, earlier: Sequence[str]) -> Retrieval:
-        """See `Documents.search`. Raises `KnowledgeError`."""
-        query = query_from_turns([*earlier, question])
-        found = await self._knowledge.retrieve(query, limit=self._passages)
-        threshold = found.threshold if self._threshold is None else self._threshold
-        extracted = extract(query, found.hits, found.weights, threshold=threshold)
+    async def search(self, question: str, earlier: Sequence[str], collections: Sequence[str] = ()) -> Retrieval:
+        """See `Documents.search`; ``collections``: those to ask, by name, all where empty. Raises `KnowledgeError`."""
+        rewritten = await self._rewriter.rewrite([*earlier, question])
+        found = await self.collections.retrieve(rewritten.query, among=collections)
+        extracted = extract(rewritten.query, found.hits, found.weights, threshold=found.threshold)
+        failed = (rewritten.failed,) if rewritten.failed else ()
         return Retrieval(
             question,
             extracted.relevant,
-            tuple(_passage(hit.passage) for hit in found.hits),
+            tuple(_passage(hit) for hit in found.hits),
             tuple(_quote(quote) for quote in extracted.quotes),
+            tuple(hit.score for hit in found.hits),
+            rewritten.question or ("" if rewritten.query == question else rewritten.query),
+            (*failed, *found.degraded),
         )
 
 
-def _passage(passage: Passage) -> Citation:
-    return Citation(passage.document, passage.text, passage.title, passage.page, passage.start, passage.end)
+def _passage(hit: Hit) -> Citation:
+    one = hit.passage
+    return Citation(one.document, one.text, one.title, one.page, one.start, one.end, collection=one.collection)
 
 
-def _quote(quote: Quote) -> Citation:
-    return Citation(quote.document, quote.text, quote.title, quote.page, quote.start, quote.end)
+def _quote(one: Quote) -> Citation:
+    return Citation(one.document, one.text, one.title, one.page, one.start, one.end, collection=one.collection)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.errors import KnowledgeMissing, MissingExtra, UnreadableDocument
+from holdfast.errors import EmbeddingError, KnowledgeMissing, MissingExtra, UnreadableDocument
 from holdfast.knowledge.contract import Extracted
 from holdfast.knowledge.index import KnowledgeIndex
 from holdfast.knowledge.readers import READERS, extract_text, read_file
@@ -31,27 +31,35 @@ class AddReport(msgspec.Struct, frozen=True):
         unchanged: how many were there already with the same content.
         passages: how many passages the added ones have.
         skipped: files that could not be read.
+        vectors: how many were made, where the index has an embedder.
+        degraded: why some passages have no vector; empty where all have one, or none is wanted.
     """
 
     added: list[str]
     unchanged: int
     passages: int
     skipped: list[Skipped]
+    vectors: int = 0
+    degraded: str = ""
 
 
-def files_in(paths: Iterable[str | Path]) -> list[tuple[Path, str]]:
+def files_in(paths: Iterable[str | Path], under: Iterable[str | Path] = ()) -> list[tuple[Path, str]]:
     """Files and the names that they get: a folder's files (those that a reader takes, hidden ones left out) by their path in
-    it, single files by their file name; sorted, each file once. Two files of one name get their folder's name before it.
+    it, single files by their path in one of the folders ``under``, or else by their file name; sorted, each file once. Two files of
+    one name get their folder's name before it.
 
     Raises `KnowledgeMissing` where a path does not exist.
     """
     found: dict[Path, str] = {}
+    roots = [Path(root).resolve() for root in under]
     for given in map(Path, paths):
         if given.is_dir():
             for path in _walk(given):
                 found.setdefault(path, path.relative_to(given).as_posix())
         elif given.exists():
-            found.setdefault(given, given.name)
+            path = given.resolve()
+            root = next((root for root in roots if path.is_relative_to(root)), None)
+            found.setdefault(given, given.name if root is None else path.relative_to(root).as_posix())
         else:
             raise KnowledgeMissing(f"there is no file or folder {given}")
     taken: dict[str, int] = {}
@@ -105,7 +113,18 @@ async def add_files(
             progress(done, len(files))
     if added:
         await index.calibrate()
-    return AddReport(added, unchanged, passages, skipped)
+    vectors, degraded = 0, ""
+    try:
+        vectors = await index.embed()
+    except EmbeddingError as error:
+        degraded = str(error)
+    return AddReport(added, unchanged, passages, skipped, vectors, degraded)
+
+
+async def vanished(index: KnowledgeIndex, files: Sequence[tuple[Path, str]]) -> list[str]:
+    """The documents of the index that are none of these files: what `remove` may take away when folders are read whole."""
+    names = {name for _, name in files}
+    return [document.name for document in await index.documents() if document.name not in names]
 
 
 def _read(path: Path, name: str, known: str | None) -> tuple[str, Extracted] | None:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from holdfast.errors import IndexUnusable, KnowledgeClosed
 from holdfast.knowledge import calibration, ranking, vectors
 from holdfast.knowledge.contract import Document, Extracted, Hit, Passage, SearchResult
+from holdfast.knowledge.fusion import Agreement
 from holdfast.knowledge.schema import connect, patiently
 from holdfast.knowledge.splitting import split
 from holdfast.knowledge.terms import terms
@@ -45,6 +46,7 @@ class IndexFile:
         self._closed = False
         self._statistics: ranking.Statistics | None = None
         self._vectors: Vectors | None = None
+        self._agreement = Agreement()
         self._connection(create=write)
         self._read(lambda db: self._current(db))
 
@@ -68,7 +70,7 @@ class IndexFile:
             if limit > 0:
                 scored = ranking.best(db, statistics, wanted, limit)
                 if near is not None:
-                    scored, degraded = self._of(db, near.embedder).fuse(scored, near)
+                    scored, degraded = self._of(db, near.embedder).fuse(scored, near, self._agreement)
             hits = tuple(
                 Hit(Passage(*row), score, coverage)
                 for row, score, coverage in ranking.rows(db, wanted, scored[: max(0, limit)])
@@ -266,6 +268,8 @@ class IndexFile:
         with self._lock:
             found = self._vectors
             if found is None or found.generation != generation or found.embedder != embedder:
+                if found is not None and found.embedder != embedder:
+                    self._agreement = Agreement()
                 found = self._vectors = vectors.load(db, embedder, generation, found)
         return found
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from holdfast.errors import EmbeddingError, MissingExtra
 from holdfast.knowledge.calibration import TOLERATED, stretches
-from holdfast.knowledge.fusion import fused
+from holdfast.knowledge.fusion import AGREES, Agreement, fused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 NEIGHBOURS: Final = 40
 """Passages that vectors bring to a search, as many as the terms do."""
-
-WEIGHT: Final = 0.5
-"""Weight of the vectors' ranking beside the terms', which is 1."""
 
 LEAST: Final = 0.5
 """Share of the collection's own sentences whose passage must be among the five nearest for vectors to be used."""
@@ -67,7 +64,9 @@ class Vectors:
         self.missing = missing
         self.found_own = found_own
 
-    def fuse(self, scored: list[tuple[float, int]], near: Near) -> tuple[list[tuple[float, int]], str]:
+    def fuse(
+        self, scored: list[tuple[float, int]], near: Near, agreement: Agreement
+    ) -> tuple[list[tuple[float, int]], str]:
         """The terms' ranking (scores and passages) fused with the vectors', or as it was and why."""
         if not self.passages:
             return scored, f"the index has no vectors of {self.embedder}" if self.missing else ""
@@ -83,8 +82,12 @@ class Vectors:
             neighbours = self.nearest(near.vector, NEIGHBOURS)
         except EmbeddingError as error:
             return scored, str(error)
-        both = fused([[item for _, item in scored], neighbours], (1.0, WEIGHT))
-        return both, f"{self.missing} passages have no vector yet" if self.missing else ""
+        agreement.note(scored, neighbours)
+        if agreement.share is not None and agreement.share < AGREES:
+            return scored, (
+                f"the vectors of {self.embedder} find only {agreement.share:.0%} of what the words find surely and are not used"
+            )
+        return fused(scored, neighbours), f"{self.missing} passages have no vector yet" if self.missing else ""
 
     def nearest(self, vector: Sequence[float], most: int) -> list[int]:
         """The passages with the most similar vectors (by cosine), the nearest first. Raises `EmbeddingError`."""
