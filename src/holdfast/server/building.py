@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from typing import Final
 
 from fastapi import FastAPI
 
 from holdfast.assistant.building import build_assistant
+from holdfast.assistant.opening_knowledge import Progress, open_knowledge
 from holdfast.assistant.lexicon import CHINESE, WORDS
 from holdfast.assistant.texts import Texts
 from holdfast.config import Config
-from holdfast.knowledge.adding import add
-from holdfast.knowledge.index import KnowledgeIndex
 from holdfast.server.app import create_app, node_of
 from holdfast.server.channels.building import opened_channels
 from holdfast.telemetry.polling import polling
 from holdfast.turns.failures import FailureText
 from holdfast.turns.store import TurnStore
 from holdfast.turns.turn import Turn
-
-Progress = Callable[[int, int], None]
-"""Is told how many documents were read, of how many."""
-
-_log: Final = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -36,9 +27,9 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
     The knowledge index is made where it is missing, and brought up to date. Raises `ConfigError` and `KnowledgeError`.
     """
     async with AsyncExitStack() as opened:
-        knowledge = None
-        if config.knowledge.index:
-            knowledge = await opened.enter_async_context(await _knowledge(config, progress))
+        knowledge = await open_knowledge(config, progress)
+        if knowledge is not None:
+            opened.push_async_callback(knowledge.close)
         assistant = await build_assistant(config, knowledge=knowledge, store=store)
         opened.push_async_callback(assistant.aclose)
         channels = await opened.enter_async_context(opened_channels(config, store))
@@ -68,17 +59,3 @@ def _failure_text(config: Config) -> FailureText:
         return texts.get("turn_failed", next((one for one in languages if one in known), languages[0]))
 
     return text
-
-
-async def _knowledge(config: Config, progress: Progress | None) -> KnowledgeIndex:
-    settings = config.knowledge
-    index = await KnowledgeIndex.open(Path(settings.index), write=bool(settings.folders))
-    try:
-        if settings.folders:
-            report = await add(index, settings.folders, progress)
-            for skipped in report.skipped:
-                _log.warning("document %s is left out: %s", skipped.document, skipped.reason)
-    except BaseException:
-        await index.close()
-        raise
-    return index

@@ -37,6 +37,12 @@ class HasTexts(Protocol):
         ...
 
 
+async def _text(knowledge: object, document: str, collection: str) -> str | None:
+    if isinstance(knowledge, Collections):
+        return await knowledge.document_text(document, collection)
+    return await knowledge.document_text(document) if isinstance(knowledge, HasTexts) else None
+
+
 def add_node_routes(app: FastAPI, node: Node) -> None:
     """The routes over this node."""
     knowledge, server = node.assistant.knowledge, node.config.server
@@ -68,8 +74,9 @@ def add_node_routes(app: FastAPI, node: Node) -> None:
         document: Annotated[str, Query(min_length=1, max_length=1000, description="The citation's document.")],
         start: Annotated[int, Query(ge=0, le=2**53, description="Its start, in characters.")],
         end: Annotated[int, Query(ge=0, le=2**53, description="Its end.")],
+        collection: Annotated[str, Query(max_length=64, description="Its collection, empty for the default.")] = "",
     ) -> Response:
-        text = await knowledge.document_text(document) if isinstance(knowledge, HasTexts) else None
+        text = await _text(knowledge, document, collection)
         if text is None or not start <= end <= len(text):
             raise Refused(PASSAGE_NOT_FOUND)
         first, last = _stretch(text, start, end)

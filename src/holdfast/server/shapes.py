@@ -76,7 +76,8 @@ class SessionList(msgspec.Struct):
 
 
 class Citation(msgspec.Struct):
-    """Where a statement comes from; ``start`` and ``end`` count characters in the document's text."""
+    """Where a statement comes from; ``start`` and ``end`` count characters in the document's text. ``collection`` is
+    empty for the default one."""
 
     document: str
     title: str
@@ -86,6 +87,7 @@ class Citation(msgspec.Struct):
     end: int | None
     url: str
     passage_url: str
+    collection: str = ""
 
 
 class Call(msgspec.Struct):
@@ -263,7 +265,7 @@ def parked_of(session_id: str, turn_id: str, left: float, waiting_for: str = "")
 def citations_of(citations: Iterable[StoredCitation]) -> list[Citation]:
     """Citations with the place to look them up."""
     return [
-        Citation(one.document, one.title, one.quote, one.page, one.start, one.end, one.url, _passage_url(one))
+        Citation(one.document, one.title, one.quote, one.page, one.start, one.end, one.url, _passage_url(one), one.collection)
         for one in citations
     ]
 
@@ -282,4 +284,6 @@ def _passage_url(citation: StoredCitation) -> str:
     if citation.start is None or citation.end is None:
         return ""
     place = {"document": citation.document, "start": citation.start, "end": citation.end}
+    if citation.collection:
+        place["collection"] = citation.collection
     return f"/v1/passages?{urlencode(place)}"
