@@ -25,8 +25,8 @@ _FEWEST: Final = 25
 def fused(scored: Sequence[tuple[float, int]], neighbours: Sequence[int]) -> list[tuple[float, int]]:
     """Terms' ranking (scores and passages, best first) and vectors' (passages) in one, best first.
 
-    The score is the sum of ``1 / (K + rank)`` over the rankings that hold a passage, ranks counted from 1, scaled to the terms' best
-    score, so that it compares with those of a search without vectors. Equal ones keep the terms' order.
+    The score is the sum of ``1 / (K + rank)`` over the rankings that hold a passage, ranks counted from 1, scaled to the terms'
+    best score, so that it compares with those of a search without vectors. Equal ones keep the terms' order.
     """
     sums: dict[int, float] = {}
     for ranking in ([item for _, item in scored], neighbours):

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from holdfast.assistant.building import build_assistant
-from holdfast.assistant.opening_knowledge import Progress, open_knowledge
 from holdfast.assistant.lexicon import CHINESE, WORDS
+from holdfast.assistant.opening_knowledge import Progress, open_knowledge
 from holdfast.assistant.texts import Texts
 from holdfast.config import Config
 from holdfast.server.app import create_app, node_of

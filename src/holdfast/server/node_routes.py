@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from holdfast import __version__
 from holdfast.errors import StoreError, StoreUnavailable
+from holdfast.knowledge.collections import Collections
 from holdfast.server import shapes
 from holdfast.server.describing import described
 from holdfast.server.metrics import CONTENT_TYPE
@@ -80,7 +81,7 @@ def add_node_routes(app: FastAPI, node: Node) -> None:
         if text is None or not start <= end <= len(text):
             raise Refused(PASSAGE_NOT_FOUND)
         first, last = _stretch(text, start, end)
-        return json_reply(shapes.Passage("", document, "", None, first, last, text[first:last]))
+        return json_reply(shapes.Passage("", document, "", None, first, last, text[first:last], collection))
 
     @app.get("/v1/info", tags=["node"], **described("Which node this is, and what it can do", shapes.Info))
     async def info() -> Response:

@@ -76,8 +76,10 @@ class SessionList(msgspec.Struct):
 
 
 class Citation(msgspec.Struct):
-    """Where a statement comes from; ``start`` and ``end`` count characters in the document's text. ``collection`` is
-    empty for the default one."""
+    """Where a statement comes from; ``start`` and ``end`` count characters in the document's text.
+
+    ``collection`` is empty for the default one.
+    """
 
     document: str
     title: str
@@ -173,6 +175,7 @@ class Passage(msgspec.Struct):
     start: int
     end: int
     text: str
+    collection: str = ""
 
 
 class Info(msgspec.Struct):
@@ -265,7 +268,9 @@ def parked_of(session_id: str, turn_id: str, left: float, waiting_for: str = "")
 def citations_of(citations: Iterable[StoredCitation]) -> list[Citation]:
     """Citations with the place to look them up."""
     return [
-        Citation(one.document, one.title, one.quote, one.page, one.start, one.end, one.url, _passage_url(one), one.collection)
+        Citation(
+            one.document, one.title, one.quote, one.page, one.start, one.end, one.url, _passage_url(one), one.collection
+        )
         for one in citations
     ]
 
@@ -283,7 +288,7 @@ def moment(seconds: float | None) -> datetime | None:
 def _passage_url(citation: StoredCitation) -> str:
     if citation.start is None or citation.end is None:
         return ""
-    place = {"document": citation.document, "start": citation.start, "end": citation.end}
+    place: dict[str, str | int] = {"document": citation.document, "start": citation.start, "end": citation.end}
     if citation.collection:
         place["collection"] = citation.collection
     return f"/v1/passages?{urlencode(place)}"
