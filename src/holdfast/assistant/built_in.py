@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from holdfast.assistant.agent.policy import Agent
 from holdfast.assistant.answering import WrittenAnswer
 from holdfast.assistant.contract import Answer, Documents, Memory, Model, Policy, Tools, Understand
 from holdfast.assistant.flows.policy import FlowPolicy
 from holdfast.assistant.from_documents import FromDocuments
+from holdfast.assistant.handover import ToAPerson
 from holdfast.assistant.memory import RecentMemory
 from holdfast.assistant.model_answer import ModelAnswer
 from holdfast.assistant.models.opening import open_model
@@ -63,9 +65,19 @@ def rules(parts: Parts) -> Understand:
     return RuleUnderstanding(parts.flows, parts.config.assistant.languages, parts.now)
 
 
+def handover(parts: Parts) -> Policy:
+    """Gives the conversation to a person where the user asks for one."""
+    return ToAPerson()
+
+
 def flows(parts: Parts) -> Policy:
     """The flows: slots asked for, branches, tools, hand-over."""
     return FlowPolicy(parts.flows)
+
+
+def agent(parts: Parts) -> Policy:
+    """A model that chooses tools, round after round; the user is asked before what changes something."""
+    return Agent(parts)
 
 
 def small_talk(parts: Parts) -> Policy:

@@ -59,6 +59,9 @@ _FINDERS: Final[Mapping[MaskKind, Callable[[str], Iterator[Span]]]] = {
 _LEAST: Final = 2
 """Characters below which a known value is not looked for in texts: it would be found in half of them."""
 
+_ANONYMOUS: Final = 5
+"""Characters of a mask that tells nothing of its value, like ``***``; it is looked for as a whole only."""
+
 Known = tuple[tuple[re.Pattern[str], str], ...]
 """How known values look in a text, and what stands there instead; the longest first."""
 
@@ -125,6 +128,23 @@ class Masker:
                 text = _put(text, ((start, end, MASKS[kind](value)) for start, end, value in find(plain(text))))
         return text
 
+    def revealed(self, value: Any, state: Mapping[str, Any], *texts: str) -> Any:
+        """A JSON-like value with masks replaced by what they stand for, for a tool that a model calls with what it was shown.
+
+        A mask that fits two values stays: no tool gets one that was not meant.
+        """
+        if not self._fields:
+            return value
+        values = {found: kind for kind, found in self._values(state)}
+        for text in texts:
+            flat = plain(text)
+            for kind, find in self._finders:
+                values.update((found, kind) for _, _, found in find(flat))
+        behind: dict[str, list[str]] = {}
+        for found, kind in values.items():
+            behind.setdefault(MASKS[kind](found), []).append(found)
+        return _revealed(value, {mask: found[0] for mask, found in behind.items() if len(found) == 1})
+
     def _data(self, value: Any, known: Known) -> Any:
         if isinstance(value, str):
             return self.replaced(value, known, detect=True)
@@ -155,6 +175,21 @@ class Masker:
                 yield from self._values(item, kind)
         elif kind is not None and value is not None and not isinstance(value, bool | float | bytes):
             yield kind, str(value)
+
+
+def _revealed(value: Any, behind: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        if value in behind:
+            return behind[value]
+        for mask, found in behind.items():
+            if len(mask) > _ANONYMOUS:
+                value = value.replace(mask, found)
+        return value
+    if isinstance(value, Mapping):
+        return {name: _revealed(item, behind) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_revealed(item, behind) for item in value]
+    return value
 
 
 def _pattern(value: str) -> re.Pattern[str]:

@@ -50,7 +50,13 @@ BUILT_IN: Final[Mapping[PartKind, Mapping[str, str]]] = {
     "tools": {"functions": f"{_HERE}:functions"},
     "answer": {"auto": f"{_HERE}:auto", "extractive": f"{_HERE}:extractive", "model": f"{_HERE}:by_model"},
     "understanding": {"rules": f"{_HERE}:rules"},
-    "policy": {"flows": f"{_HERE}:flows", "small_talk": f"{_HERE}:small_talk", "documents": f"{_HERE}:documents"},
+    "policy": {
+        "handover": f"{_HERE}:handover",
+        "flows": f"{_HERE}:flows",
+        "agent": f"{_HERE}:agent",
+        "small_talk": f"{_HERE}:small_talk",
+        "documents": f"{_HERE}:documents",
+    },
 }
 """The parts that Holdfast brings: kind, name, dotted path of the factory."""
 

@@ -15,7 +15,11 @@ class Router:
         self.policies = tuple(policies)
 
     async def respond(self, context: Context) -> bool:
-        """See `Policy.respond`; always True."""
+        """See `Policy.respond`; always True. A policy that ``waits`` for just these words ("yes") is asked before all others."""
+        for name, policy in self.policies:
+            if (waits := getattr(policy, "waits", None)) and waits(context) and await policy.respond(context):
+                context.trace.note("decision", policy=name)
+                return True
         if not await self._from(context, 0):
             unanswered(context)
         return True

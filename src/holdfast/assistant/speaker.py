@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.assistant.masking import Known, Masker
-from holdfast.sessions.message import Citation
+from holdfast.sessions.message import Citation, Message, ToolCall
 from holdfast.turns.turn import Turn
 
 _UNFINISHED: Final = re.compile(r"(?:\+?\d[\d \-]*|[A-Za-z0-9_.+@\-]+)\Z", re.ASCII)
@@ -28,6 +28,7 @@ class Speaker:
         self._parts: list[str] = []
         self._held = ""
         self._citations: list[Citation] = []
+        self._calls: list[ToolCall] = []
         self._metadata: dict[str, Any] = {}
         self._known: Known | None = None
 
@@ -71,6 +72,10 @@ class Speaker:
             self._citations.append(citation)
         return self._citations.index(citation) + 1
 
+    def called(self, call: ToolCall) -> None:
+        """A tool that was called on the way to the reply; its arguments are kept as they are given here."""
+        self._calls.append(call)
+
     def note(self, **metadata: Any) -> None:
         """Metadata of the reply's message."""
         self._metadata.update(metadata)
@@ -80,7 +85,10 @@ class Speaker:
         self.flush()
         if self._citations:
             self._turn.emit("citations", citations=[msgspec.to_builtins(citation) for citation in self._citations])
-        self._turn.reply(self.text, citations=self.citations, **self._metadata)
+        calls = tuple(self._calls)
+        self._turn.append(
+            Message("assistant", self.text, citations=self.citations, tool_calls=calls, metadata=self._metadata)
+        )
 
     def _emit(self, text: str) -> None:
         if not text:
