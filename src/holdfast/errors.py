@@ -24,6 +24,7 @@ HoldfastError
 │   ├── SessionExists               `create` met a living session
 │   ├── SessionGone                 deleted or expired under the caller's hands
 │   │   └── TurnNotFound            nothing is known of a turn that was asked for by its id
+│   ├── NotHandedOver               a person's word for a conversation that the assistant has
 │   └── WrongUser                   the session belongs to another user
 ├── AssistantError                  a part of the assistant failed; the conversation goes on without it
 │   ├── ToolError                   a tool raised, took too long, or returned what no reply is for
@@ -166,6 +167,10 @@ class SessionExists(SessionError):
 
 class SessionGone(SessionError):
     """The session was deleted or expired (and perhaps born again) since this work began."""
+
+
+class NotHandedOver(SessionError):
+    """The conversation is not handed over to a person (any more); nothing was written."""
 
 
 class TurnNotFound(SessionGone):

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from holdfast.assistant.context import Context
 from holdfast.assistant.contract import Model, Policy, Understand, Understanding
+from holdfast.assistant.handover import handed_over, wait
 from holdfast.assistant.masking import Masker
 from holdfast.assistant.parts import Parts
+from holdfast.assistant.persons import end, is_persons
 from holdfast.assistant.speaker import Speaker
 from holdfast.assistant.trace import Trace
 from holdfast.errors import ConfigError
@@ -50,7 +52,13 @@ class Assistant:
         return self.parts.model
 
     async def __call__(self, turn: Turn) -> None:
-        """Runs one turn: the state changed and one reply added, to be committed together."""
+        """Runs one turn: the state changed and one reply added, to be committed together; none while a person has it."""
+        if is_persons(turn):
+            end(turn, self.parts.texts)
+            return
+        if handed_over(turn.state):
+            await wait(turn, self.parts.config.handover.most)
+            return
         trace = Trace(self.parts.config.trace, self.masker, turn)
         turn.emit("status", stage="understand")
         understood = await self.understand(turn)

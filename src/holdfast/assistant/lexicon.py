@@ -28,6 +28,16 @@ def _anywhere(words: str) -> re.Pattern[str]:
 
 _LEAD_IN: Final = r"^\s*(?:(?:and|but|no|so|ok|wait|first)\b[,.! ]*)?"
 
+_REACH: Final = (
+    r"(?<!don't want to )(?<!don't need to )\b"
+    r"(?:talk|speak|chat|connect me|transfer me|put me through|hand me over|pass me on)"
+)
+_TO: Final = "(?: directly)?(?: to| with)? (?:a |an |your |the |some )?"
+_PERSON: Final = (
+    r"(?:real |live |actual |human )*"
+    r"(?:human|person|agent|representative|operator|colleague|staff|support team|somebody|someone)\b"
+)
+
 SIGNALS: Final[Mapping[Signal, re.Pattern[str]]] = {
     "cancel": _whole("""
         cancel | stop | quit | abort | never ?mind | forget (?:it|that|about it) | no need | leave it | i give up
@@ -56,6 +66,20 @@ SIGNALS: Final[Mapping[Signal, re.Pattern[str]]] = {
         thanks?(?: you)?(?: (?:so|very) much| a lot)? | thx | cheers | great | perfect | bye | goodbye | that'?s all
         | 谢谢(?:你|您)? | 多谢 | 感谢 | 好的?,? ?谢谢(?:你|您)? | 再见 | 拜拜 | 没有?了 | 没事了
     """),
+    "person": re.compile(
+        r".*?(?:"
+        + _alternatives(rf"""
+            {_REACH}{_TO}{_PERSON}
+            | \b(?:want|need|get me|give me|like) (?:a |an ){_PERSON}
+            | \A\W*(?:a |an )?{_PERSON}(?: agent)?(?:,? please)?\W*\Z
+            | (?<!不要)(?<!不用)(?<!别)转(?:接|到|给)?(?:一下)?(?:你们)?(?:的)?(?:人工|真人|客服)
+            | (?<!不要)(?<!不用)(?<!是)人工(?:客服|服务|坐席|座席)(?!时间|几点|电话)
+            | (?<!不要)(?<!不用)(?:找|要|换|叫|跟|和|与|联系|接)(?:一?个|一?位|你们)?(?:的)?(?:真人|人工|活人|客服人员)
+            | \A\W*(?:人工|真人|客服)\W*\Z
+        """)
+        + r")",
+        re.DOTALL,
+    ),
     "question": _anywhere(rf"""
         \? | {_LEAD_IN}(?:what|when|where|who|whom|whose|why|how|which|can|could|do|does|did|is|are|will|would|should|may)\b
         | {_LEAD_IN}(?:tell me|explain)\b

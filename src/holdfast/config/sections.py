@@ -125,7 +125,7 @@ class AssistantSection(Section):
     """
 
     understanding: Names = ("rules",)
-    policy: Names = ("flows", "small_talk", "documents")
+    policy: Names = ("handover", "flows", "small_talk", "documents")
     tools: str = "functions"
     knowledge: str = "index"
     memory: str = "recent"

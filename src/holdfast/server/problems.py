@@ -149,6 +149,12 @@ KINDS_OF_ERRORS: Final[Mapping[type[HoldfastError], Kind]] = {
     errors.TurnNotFound: Kind(
         "turn-not-found", 404, "No such turn", "This session knows no such turn, or has forgotten its outcome."
     ),
+    errors.NotHandedOver: Kind(
+        "not-handed-over",
+        409,
+        "Not handed over",
+        "The conversation is not with a person (any more): the assistant answers there. Nothing was written.",
+    ),
     errors.WrongUser: Kind("wrong-user", 403, "Another user's session", "The session belongs to another user."),
     errors.AssistantError: Kind(
         "assistant-failed", 502, "Assistant failed", "A part of the assistant failed; nothing was written.", 1
@@ -205,6 +211,16 @@ PASSAGE_NOT_FOUND: Final = Kind(
     "passage-not-found", 404, "No such passage", "The documents have no such passage (any more)."
 )
 
+TRACE_NOT_FOUND: Final = Kind(
+    "trace-not-found", 404, "No trace", "Nothing is kept of how this turn was answered (any more)."
+)
+TRACE_CLOSED: Final = Kind(
+    "trace-closed", 403, "Traces are not shown", "Traces are shown to operators only: see `[trace] on_page`."
+)
+OPERATORS_ONLY: Final = Kind(
+    "operators-only", 403, "For operators", "This needs one of the operator keys: see `[server] operator_keys`."
+)
+
 OWN_KINDS: Final = (
     INTERNAL,
     NOT_FOUND,
@@ -219,6 +235,9 @@ OWN_KINDS: Final = (
     DRAINING,
     TURN_TIMEOUT,
     PASSAGE_NOT_FOUND,
+    TRACE_NOT_FOUND,
+    TRACE_CLOSED,
+    OPERATORS_ONLY,
 )
 """Kinds that the server itself finds."""
 

@@ -1,7 +1,7 @@
 """What the attempts of a turn noted (`Turn.trace`), kept beside the session for a while: so that it can be read from any node.
 
-Each turn's is a small session of a tenant that belongs to the real one, so that every backend finds it by its name and expires it. It
-is written while the turn commits, and never awaited there: a turn loses nothing where its trace cannot be kept.
+Each turn's is a small session of a tenant that belongs to the real one, so that every backend finds and expires it. It is written
+while the turn commits, and never awaited there: a turn loses nothing where its trace cannot be kept.
 """
 
 from __future__ import annotations
