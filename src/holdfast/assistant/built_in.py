@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.assistant.agent.policy import Agent
 from holdfast.assistant.answering import WrittenAnswer
 from holdfast.assistant.contract import Answer, Documents, Memory, Model, Policy, Tools, Understand
+from holdfast.assistant.flow_catalogue import FlowsTold
 from holdfast.assistant.flows.policy import FlowPolicy
 from holdfast.assistant.from_documents import FromDocuments
 from holdfast.assistant.handover import ToAPerson
@@ -17,6 +18,7 @@ from holdfast.assistant.small_talk import SmallTalk
 from holdfast.assistant.summaries import Summaries
 from holdfast.assistant.tool_functions import FunctionTools
 from holdfast.assistant.understanding import RuleUnderstanding
+from holdfast.assistant.understanding_by_model import ModelUnderstanding
 from holdfast.errors import ConfigError
 
 
@@ -68,6 +70,21 @@ def rules(parts: Parts) -> Understand:
 def handover(parts: Parts) -> Policy:
     """Gives the conversation to a person where the user asks for one."""
     return ToAPerson()
+
+
+def understanding_by_model(parts: Parts) -> Understand:
+    """What the model makes of the words, checked against the flows; asked where those before it are not sure."""
+    if parts.asker is None:
+        raise ConfigError(
+            'assistant.understanding has "model", and no model is configured: set model.base_url or model.api_key'
+        )
+    return ModelUnderstanding(
+        parts.asker,
+        FlowsTold(parts.flows),
+        parts.masker,
+        below=parts.config.model.understanding_below,
+        language=parts.config.assistant.languages[0],
+    )
 
 
 def flows(parts: Parts) -> Policy:

@@ -49,7 +49,7 @@ BUILT_IN: Final[Mapping[PartKind, Mapping[str, str]]] = {
     "knowledge": {"index": f"{_HERE}:index"},
     "tools": {"functions": f"{_HERE}:functions"},
     "answer": {"auto": f"{_HERE}:auto", "extractive": f"{_HERE}:extractive", "model": f"{_HERE}:by_model"},
-    "understanding": {"rules": f"{_HERE}:rules"},
+    "understanding": {"rules": f"{_HERE}:rules", "model": f"{_HERE}:understanding_by_model"},
     "policy": {
         "handover": f"{_HERE}:handover",
         "flows": f"{_HERE}:flows",
@@ -71,6 +71,7 @@ class Parts:
         store: where the sessions are, if it was known when the assistant was built.
         asker: the model, asked within budgets, checked and counted; there where a model is.
         model, memory, documents, tools, answer: made in this order; before that they are not there to be used.
+        clock: tells the moment instead of the machine's, with its offset from UTC; for tests.
     """
 
     config: Config
@@ -85,9 +86,12 @@ class Parts:
     documents: Documents | None = None
     tools: Tools = None  # type: ignore[assignment]
     answer: Answer = None  # type: ignore[assignment]
+    clock: Callable[[], datetime] | None = None
 
     def now(self) -> datetime:
         """The moment, in the zone that users mean when they say "tomorrow at nine"."""
+        if self.clock is not None:
+            return self.clock()
         zone = self.config.assistant.timezone
         return datetime.now(ZoneInfo(zone)) if zone else datetime.now().astimezone()
 

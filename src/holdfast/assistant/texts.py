@@ -90,7 +90,7 @@ BUILT_IN: Final[Mapping[Language, Mapping[str, str]]] = {
         "agent_not_done": "Sorry, that did not work: {title}.",
         "agent_failed": "Sorry, I cannot answer at the moment ({reason}). Please try again later.",
         "agent_broke_off": "(The answer ends here: {reason})",
-        "agent_out_of_rounds": "Sorry, I could not finish all of this. You could put it differently, or ask for one step at a time.",
+        "agent_out_of_rounds": "Sorry, I could not finish all of this. Please put it differently, or ask for one step at a time.",
         "turn_failed": "Sorry, this could not be answered after several attempts. Please send it again, or talk to our staff.",
         "handed_over": "All right, I am passing you on to a person, who will answer you here.",
         "handover_full": "Sorry, too many people are waiting for our staff just now. Please try again later, or go on with me.",
