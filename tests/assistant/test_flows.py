@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -262,12 +263,10 @@ async def test_a_flow_goes_on_on_another_node(flow_talk: Any, tmp_path: Any) -> 
     assert "H4" in await chat.say("yes")
 
 
-async def test_a_flow_that_waited_too_long_is_dropped(flow_talk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flow_that_waited_too_long_is_dropped(flow_talk: Any) -> None:
     chat = await flow_talk(BOOKING.replace("title: {zh: 订座", "timeout: 30m\n    title: {zh: 订座"), [book])
     await chat.say("book a table in the garden")
-    later = __import__("time").time() + 3600
-    monkeypatch.setattr("holdfast.assistant.flows.policy.now", lambda: later)
-    monkeypatch.setattr("holdfast.assistant.flows.running.now", lambda: later)
+    chat.assistant.parts.clock = lambda: datetime.now(UTC) + timedelta(hours=1)
     assert "mobile" not in await chat.say("4")
     assert "flow" not in await chat.state()
 

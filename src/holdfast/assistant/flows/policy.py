@@ -9,7 +9,7 @@ from holdfast.assistant.contract import AskDocuments, CancelFlow, HandOver, SetS
 from holdfast.assistant.flows.filling import attempted, given, mentioned
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.frames import AGREE, CONFIRM, RETRY, Frame, load
-from holdfast.assistant.flows.running import Running, Watch, now
+from holdfast.assistant.flows.running import Running, Watch
 from holdfast.assistant.handover import hand_over
 from holdfast.assistant.routing import unanswered
 
@@ -26,7 +26,8 @@ class FlowPolicy:
         turn, understood = context.turn, context.understood
         frames = load(turn.state, self.flows.programs)
         kept = len(frames)
-        frames = [frame for frame in frames if not self._timed_out(frame)]
+        now = context.parts.now().timestamp()
+        frames = [frame for frame in frames if not self._timed_out(frame, now)]
         running = Running(context, self.flows, frames, self.watch)
         if len(frames) < kept:
             context.trace.note("flow_timed_out", left=len(frames))
@@ -37,7 +38,7 @@ class FlowPolicy:
                 running.close()
             return "cancel" in understood.signals
         for frame in frames:
-            frame.seen = now()
+            frame.seen = now
         if not await self._respond(context, running):
             return False
         running.close()
@@ -203,8 +204,8 @@ class FlowPolicy:
                 context.say("unclear")
             running.ask("return")
 
-    def _timed_out(self, frame: Frame) -> bool:
-        return bool(frame.seen) and now() - frame.seen > self.flows.programs[frame.name].flow.timeout
+    def _timed_out(self, frame: Frame, now: float) -> bool:
+        return bool(frame.seen) and now - frame.seen > self.flows.programs[frame.name].flow.timeout
 
 
 def _told_last(context: Context) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from holdfast.assistant.dotted import imported
 from holdfast.assistant.flows.checking import checked
@@ -14,7 +12,8 @@ from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.from_tasks import flow_of
 from holdfast.assistant.flows.program import Program, compiled
 from holdfast.assistant.flows.schema import STEP_KINDS, Flow, FlowFile, Response, steps_within
-from holdfast.assistant.flows.yaml_source import Problem, Problems, Source, read
+from holdfast.assistant.flows.validating import validated
+from holdfast.assistant.flows.yaml_source import Problem, Problems, Source, files_of, read
 from holdfast.config import Language, TaskSection
 from holdfast.errors import ConfigError
 
@@ -42,10 +41,10 @@ def flows_and_problems(
     sources: dict[str, Source] = {}
     for task in tasks:
         programs[task.name] = flow_of(task)
-    for path in _files(paths, problems):
+    for path in files_of(paths, problems):
         try:
             source = read(path)
-            file = _validated(source)
+            file = validated(FlowFile, source, STEP_KINDS)
         except Problems as error:
             problems += error.problems
             continue
@@ -66,49 +65,6 @@ def flows_and_problems(
     flows = FlowSet(programs, responses, checks)
     problems += checked(flows, sources, languages)
     return flows, sorted(set(problems))
-
-
-def _files(paths: Iterable[Path], problems: list[Problem]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix in (".yaml", ".yml"))
-            if not found:
-                problems.append(Problem(str(path), 0, "has no .yaml file"))
-            yield from found
-        else:
-            yield path
-
-
-def _validated(source: Source) -> FlowFile:
-    try:
-        return FlowFile.model_validate(source.value if source.value is not None else {})
-    except ValidationError as error:
-        problems = []
-        for detail in error.errors(include_url=False, include_input=False):
-            place = [key for key in detail["loc"] if key not in STEP_KINDS or _is_there(source, detail["loc"], key)]
-            what = detail["msg"].removeprefix("Value error, ")
-            key = str(place[-1]) if place else "the file"
-            if detail["type"] == "extra_forbidden":
-                what = f"{key!r} means nothing here"
-            elif detail["type"] == "missing":
-                what = f"{key!r} is missing"
-            else:
-                what = f"{key}: {what}"
-            problems.append(source.problem(place, what))
-        raise Problems(problems) from None
-
-
-def _is_there(source: Source, place: Sequence[Any], key: Any) -> bool:
-    """Whether a key of an error's place is one of the file's, and not the name of a kind of step that pydantic put there."""
-    value: Any = source.value
-    for one in place:
-        if one == key and isinstance(value, Mapping) and one in value:
-            return True
-        if (isinstance(value, Mapping) and one in value) or (
-            isinstance(value, list) and isinstance(one, int) and one < len(value)
-        ):
-            value = value[one]
-    return False
 
 
 def _program(name: str, flow: Flow, source: Source, problems: list[Problem]) -> Program | None:

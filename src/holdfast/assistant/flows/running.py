@@ -96,7 +96,7 @@ class Running:
             forget(state, (slot for slot, one in program.flow.slots.items() if not one.remember and slot not in slots))
         state.update(slots)
         frames = [frame for frame in self.frames if not frame.done and frame.name != name]
-        self.frames[:] = [*frames[-(DEEPEST - 1) :], Frame(name, program.instructions[0].id, seen=now())]
+        self.frames[:] = [*frames[-(DEEPEST - 1) :], Frame(name, program.instructions[0].id, seen=self._now())]
         self.context.trace.note("flow", flow=name, step="start", line=0)
 
     def drop(self, frame: Frame, *, slots: bool = True) -> None:
@@ -443,7 +443,7 @@ class Running:
         if len(self.frames) >= DEEPEST:
             self.frames.pop(0)
         first = self._flows.programs[name].instructions[0].id
-        self.frames.append(Frame(name, first, agreed=frame.agreed and not leaves, seen=now()))
+        self.frames.append(Frame(name, first, agreed=frame.agreed and not leaves, seen=self._now()))
         return _GONE
 
     async def _answer(self, question: str) -> None:
@@ -500,8 +500,12 @@ class Running:
         for value in frame.values.values():
             if isinstance(value, Mapping):
                 names.update({key: item for key, item in value.items() if isinstance(key, str)})
-        names.update(frame.values)
-        return names
+        moment = self.context.parts.now().isoformat(timespec="seconds")
+        return {"now": moment, "today": moment[:10], **names, **frame.values}
+
+    def _now(self) -> float:
+        """Seconds since the Unix epoch."""
+        return self.context.parts.now().timestamp()
 
     def _instruction(self, frame: Frame) -> Instruction:
         program = self.program_of(frame)
@@ -511,11 +515,6 @@ class Running:
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)?")
 _SHOWN: Final = 8
 """Values of a choice that are listed below its question."""
-
-
-def now() -> float:
-    """Seconds since the Unix epoch."""
-    return time.time()
 
 
 def readable(value: Any, language: Language) -> Any:

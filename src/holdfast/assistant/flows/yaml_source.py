@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +57,18 @@ class Source:
     def problem(self, place: Sequence[str | int], message: str) -> Problem:
         """A problem at that place."""
         return Problem(self.file, self.line(place), message)
+
+
+def files_of(paths: Iterable[Path], problems: list[Problem]) -> Iterator[Path]:
+    """Files, and all ``*.yaml`` and ``*.yml`` of folders. A folder without one is a problem."""
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix in (".yaml", ".yml"))
+            if not found:
+                problems.append(Problem(str(path), 0, "has no .yaml file"))
+            yield from found
+        else:
+            yield path
 
 
 def read(path: Path) -> Source:
