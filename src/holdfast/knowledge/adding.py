@@ -91,9 +91,12 @@ async def add(
 
 
 async def add_files(
-    index: KnowledgeIndex, files: Sequence[tuple[Path, str]], progress: Callable[[int, int], None] | None = None
+    index: KnowledgeIndex,
+    files: Sequence[tuple[Path, str]],
+    progress: Callable[[int, int], None] | None = None,
+    embedded: Callable[[int], None] | None = None,
 ) -> AddReport:
-    """The same for files that have their names."""
+    """The same for files that have their names; ``embedded`` is told how many vectors were made so far."""
     added: list[str] = []
     skipped: list[Skipped] = []
     unchanged = passages = 0
@@ -115,7 +118,7 @@ async def add_files(
         await index.calibrate()
     vectors, degraded = 0, ""
     try:
-        vectors = await index.embed()
+        vectors = await index.embed(embedded)
     except EmbeddingError as error:
         degraded = str(error)
     return AddReport(added, unchanged, passages, skipped, vectors, degraded)

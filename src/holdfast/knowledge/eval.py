@@ -12,8 +12,11 @@ import msgspec
 
 from holdfast.errors import KnowledgeMissing, UnreadableDocument
 from holdfast.knowledge.contract import Extracted, Hit
+from holdfast.knowledge.embedding import Embedder
 from holdfast.knowledge.extractive import Quote, rank_sentences
 from holdfast.knowledge.index import KnowledgeIndex
+
+_Judge = Callable[["Question", str, Sequence[Hit], Sequence[Quote]], tuple[list[bool], list[bool]]]
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -42,6 +45,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         build_s: seconds to build the index, calibration included.
         threshold: coverage under which this collection calls a hit not relevant.
         relevant: share of questions whose best hit reaches it.
+        degraded: questions at which a part of the search was left out (see `SearchResult.degraded`).
     """
 
     documents: int
@@ -56,6 +60,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     build_s: float
     threshold: float
     relevant: float
+    degraded: int = 0
 
 
 def load(path: Path) -> QuestionSet:
@@ -89,34 +94,63 @@ def _question(qa: dict[str, Any], document: str) -> Question | None:
     return Question(str(qa["question"]), document, answers) if answers else None
 
 
-async def evaluate(questions: QuestionSet, progress: Callable[[int], None] | None = None) -> Evaluation:
-    """Builds a collection in a temporary folder and asks every question; ``progress`` is told documents and questions done."""
+async def evaluate(
+    questions: QuestionSet,
+    progress: Callable[[int], None] | None = None,
+    *,
+    embedder: Embedder | None = None,
+    embed_timeout: float = 2.0,
+) -> Evaluation:
+    """Builds a collection in a temporary folder and asks every question; ``progress`` is told documents and questions done.
+
+    Raises `EmbeddingError` where the ``embedder`` makes no vectors of the documents.
+    """
     done = progress or (lambda _: None)
     with tempfile.TemporaryDirectory(prefix="holdfast-eval-") as folder:
         began = time.perf_counter()
-        async with await KnowledgeIndex.open(Path(folder) / "eval.db", write=True) as index:
-            passages = 0
+        async with await KnowledgeIndex.open(
+            Path(folder) / "eval.db", write=True, embedder=embedder, embed_timeout=embed_timeout
+        ) as index:
             for count, (name, text) in enumerate(questions.documents.items(), 1):
-                passages += await index.put(name, "", Extracted(text))
+                await index.put(name, "", Extracted(text))
                 done(count)
-            threshold = await index.calibrate()
+            await index.calibrate()
+            await index.embed()
             build = time.perf_counter() - began
-            counts = [0, 0, 0, 0, 0]
-            times: list[float] = []
-            for count, question in enumerate(questions.questions, len(questions.documents) + 1):
-                began = time.perf_counter()
-                found = await index.retrieve(question.text, limit=5)
-                times.append(time.perf_counter() - began)
-                hits = found.hits
-                quotes = rank_sentences(question.text, hits, found.weights)
-                for i, right in enumerate(_judged(question, hits, quotes, threshold)):
-                    counts[i] += right
-                done(count)
+            before = len(questions.documents)
+            return await _asked(index, questions, build, lambda count: done(before + count), _right_document)
+
+
+async def evaluate_in(
+    index: KnowledgeIndex, questions: QuestionSet, progress: Callable[[int], None] | None = None
+) -> Evaluation:
+    """Asks every question of an index as it is: a passage is right if it holds one of the answers' texts."""
+    return await _asked(index, questions, 0.0, progress or (lambda _: None), _holds_text)
+
+
+async def _asked(
+    index: KnowledgeIndex, questions: QuestionSet, build: float, done: Callable[[int], None], right: _Judge
+) -> Evaluation:
+    counts = [0, 0, 0, 0, 0]
+    times: list[float] = []
+    degraded = 0
+    for count, question in enumerate(questions.questions, 1):
+        began = time.perf_counter()
+        found = await index.retrieve(question.text, limit=5)
+        times.append(time.perf_counter() - began)
+        degraded += bool(found.degraded)
+        quotes = rank_sentences(question.text, found.hits, found.weights)[:3]
+        hits, holds = right(question, questions.documents[question.document], found.hits, quotes)
+        relevant = bool(found.hits) and max(hit.coverage for hit in found.hits) >= found.threshold
+        for i, good in enumerate((any(hits[:1]), any(hits), any(holds[:1]), any(holds), relevant)):
+            counts[i] += good
+        done(count)
+    documents = await index.documents()
     times.sort()
-    hit_1, hit_5, quoted_1, quoted_3, relevant = (round(count / len(times), 4) for count in counts)
+    hit_1, hit_5, quoted_1, quoted_3, share = (round(count / len(times), 4) for count in counts)
     return Evaluation(
-        documents=len(questions.documents),
-        passages=passages,
+        documents=len(documents),
+        passages=sum(document.passages for document in documents),
         questions=len(times),
         hit_1=hit_1,
         hit_5=hit_5,
@@ -125,21 +159,29 @@ async def evaluate(questions: QuestionSet, progress: Callable[[int], None] | Non
         p50_ms=round(times[len(times) // 2] * 1000, 3),
         p99_ms=round(times[len(times) * 99 // 100] * 1000, 3),
         build_s=round(build, 3),
-        threshold=round(threshold, 4),
-        relevant=relevant,
+        threshold=round(index.threshold, 4),
+        relevant=share,
+        degraded=degraded,
     )
 
 
-def _judged(question: Question, hits: Sequence[Hit], quotes: Sequence[Quote], threshold: float) -> tuple[bool, ...]:
-    found = [hit.passage.document == question.document for hit in hits]
-    holds = [_holds(quote, question) for quote in quotes[:3]]
-    return (
-        any(found[:1]),
-        any(found),
-        any(holds[:1]),
-        any(holds),
-        bool(hits) and max(h.coverage for h in hits) >= threshold,
-    )
+def _right_document(
+    question: Question, _: str, hits: Sequence[Hit], quotes: Sequence[Quote]
+) -> tuple[list[bool], list[bool]]:
+    """Of each hit, whether it is from the question's document; of each quote, whether an answer lies inside it."""
+    return [hit.passage.document == question.document for hit in hits], [_holds(quote, question) for quote in quotes]
+
+
+def _holds_text(
+    question: Question, paragraph: str, hits: Sequence[Hit], quotes: Sequence[Quote]
+) -> tuple[list[bool], list[bool]]:
+    """Of each hit and quote, whether an answer's text stands in it."""
+    answers = [paragraph[start:end] for start, end in question.answers]
+
+    def holds(text: str) -> bool:
+        return any(answer in text for answer in answers)
+
+    return [holds(hit.passage.text) for hit in hits], [holds(quote.text) for quote in quotes]
 
 
 def _holds(quote: Quote, question: Question) -> bool:
