@@ -35,7 +35,8 @@ class Frame:
         tries: wrong answers in a row. done: it came to its end.
         agreed: the user has said yes since the last change. acted: it has called a tool that asks before doing.
         choices: by slot, what it may be: ``[{"value": ..., "label": text in each language or one}]``.
-        values: of its own: what tools returned and ``set`` made.
+        values: of its own: what ``set`` made. results: what tools returned, by the names that calls save them under or else by
+            the call's step, the latest last.
         seen: seconds since the Unix epoch, when the user was last here.
     """
 
@@ -48,6 +49,7 @@ class Frame:
     acted: bool = False
     choices: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
     seen: float = 0.0
 
 
@@ -60,7 +62,7 @@ def load(state: Mapping[str, Any], programs: Mapping[str, Program]) -> list[Fram
         if program is None:
             continue
         asking = str(one.get("asking") or "")
-        values = one.get("values")
+        values, results = one.get("values"), one.get("results")
         frames.append(
             Frame(
                 program.name,
@@ -72,6 +74,7 @@ def load(state: Mapping[str, Any], programs: Mapping[str, Program]) -> list[Fram
                 bool(one.get("acted")),
                 choices_in(one.get("choices")),
                 dict(values) if isinstance(values, Mapping) else {},
+                dict(results) if isinstance(results, Mapping) else {},
                 float(_number(one.get("seen"))),
             )
         )

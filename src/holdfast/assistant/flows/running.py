@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from holdfast.assistant.context import Context, listed
+from holdfast.assistant.context import Context
 from holdfast.assistant.contract import Retrieval
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.frames import (
@@ -33,15 +31,13 @@ from holdfast.assistant.flows.schema import (
     HandOverStep,
     If,
     Link,
-    Response,
     Run,
     Say,
     Set,
     Switch,
 )
+from holdfast.assistant.flows.wording import Because, Wording
 from holdfast.assistant.handover import hand_over
-from holdfast.assistant.texts import filled, in_language
-from holdfast.config import Language
 from holdfast.errors import StepMisuse, ToolError
 
 _log: Final = logging.getLogger(__name__)
@@ -67,8 +63,8 @@ class Running:
         self._watch = watch
         self._steps = 0
         self._calls = 0
+        self._words = Wording(context, flows)
         self._asks = {spec.name for spec in context.tools.specs() if spec.asks}
-        self._said: list[str] = []
 
     @property
     def frame(self) -> Frame:
@@ -203,54 +199,9 @@ class Running:
         frame.done = False
         frame.agreed = False
 
-    # --- asking ---
-
-    def ask(self, because: str = "", why: str = "") -> None:
-        """Asks the running flow's open question (again): ``invalid`` after a wrong answer, ``return`` after something else."""
-        context, frame, flow = self.context, self.frame, self.program.flow
-        language = context.language
-        texts = context.parts.texts
-        lines: list[str] = []
-        slot = flow.slots.get(frame.asking)
-        if because == "return":
-            lines.append(texts.get("return", language, {"title": flow.title}))
-        invalid = self._text(slot.invalid, frame) if slot is not None else ""
-        if because == "invalid":
-            lines.append(why or invalid or texts.get("invalid", language))
-        if because != "invalid" or why or not invalid:
-            lines.append(self._question(frame, slot))
-        context.speaker.paragraph()
-        context.speaker.say("\n".join(line for line in lines if line))
-
-    def _question(self, frame: Frame, slot: Any) -> str:
-        context = self.context
-        if frame.asking == CONFIRM:
-            step = self._instruction(frame).step
-            return self._text(step.confirm, frame) if isinstance(step, Confirm) else ""
-        if frame.asking == AGREE:
-            return self._agreement(frame)
-        if frame.asking == RETRY or slot is None:
-            return context.parts.texts.get("retry", context.language)
-        question = self._text(slot.ask, frame)
-        choices = frame.choices.get(frame.asking) or (
-            [{"value": value, "label": names} for value, names in _labels(slot.values, context.language)]
-            if slot.type == "choice" and len(slot.values) <= _SHOWN and "{" not in question
-            else []
-        )
-        return f"{question}\n{listed(choices, context.language)}" if choices else question
-
-    def _agreement(self, frame: Frame) -> str:
-        """The question before a tool that asks before doing, where the flow itself has not asked."""
-        flow, state = self.program_of(frame).flow, self.context.turn.state
-        masked = self.context.parts.masker.state({name: state[name] for name in flow.slots if name in state})
-        details = "\n".join(f"- {self._called(flow.slots[name], name)}: {value}" for name, value in masked.items())
-        return self.context.parts.texts.get(
-            "agree", self.context.language, {"title": flow.title, "details": f"\n{details}" if details else ""}
-        )
-
-    def _called(self, slot: Any, name: str) -> str:
-        words = slot.called.get(self.context.language, ())
-        return words[0] if words else name.replace("_", " ")
+    def ask(self, because: Because = "", why: str = "") -> None:
+        """Asks the running flow's open question (again)."""
+        self._words.ask(self.frame, because, why)
 
     # --- running ---
 
@@ -308,15 +259,15 @@ class Running:
             case Call():
                 return await self._run_call(frame, instruction, step)
             case Say(say=say):
-                self._say(say, frame, instruction)
+                self._words.say(say, frame, instruction.id)
             case Confirm():
                 frame.asking = CONFIRM
-                self._say(step.confirm, frame, instruction)
+                self._words.say(step.confirm, frame, instruction.id)
                 return _WAIT
             case If(if_=condition):
-                return instruction.ways["then" if condition.value(self._names(frame)) else "else"]
+                return instruction.ways["then" if condition.value(self._words.names(frame)) else "else"]
             case Switch(switch=expression, cases=cases):
-                value = expression.value(self._names(frame))
+                value = expression.value(self._words.names(frame))
                 return instruction.ways[str(value) if str(value) in cases else "default"]
             case Set(set=values):
                 self._set(frame, values)
@@ -327,7 +278,7 @@ class Running:
             case Run(run=name) | Link(link=name):
                 return self._enter(frame, instruction, name, leaves=isinstance(step, Link))
             case Answer(answer=question):
-                await self._answer(str(question.value(self._names(frame)) or ""))
+                await self._answer(str(question.value(self._words.names(frame)) or ""))
             case HandOverStep(hand_over=reason):
                 self.drop(frame, slots=False)
                 await hand_over(self.context, reason)
@@ -337,23 +288,23 @@ class Running:
     def _run_ask(self, frame: Frame, instruction: Instruction, step: Ask) -> int:
         state, name = self.context.turn.state, step.ask
         if step.choices is not None:
-            frame.choices[name] = options_in(step.choices.value(self._names(frame)))
+            frame.choices[name] = options_in(step.choices.value(self._words.names(frame)))
         if step.again:
             frame.tries = frame.tries + 1 if name in state else 0
             if frame.tries >= self.program.flow.max_tries:
                 self.give_up()
                 return _WAIT
-            said = self._names(frame)  # the question may tell the value that was wrong
+            said = self._words.names(frame)  # the question may tell the value that was wrong
             state.pop(name, None)
         elif name in state:
             return instruction.next
         else:
-            said = self._names(frame)
+            said = self._words.names(frame)
         frame.asking = name
         if step.again:
             frame.at = self.program.instructions[instruction.next].id if instruction.next >= 0 else ""
         if step.say:
-            self._say(step.say, frame, instruction, {**said, "choices": frame.choices.get(name, [])})
+            self._words.say(step.say, frame, instruction.id, {**said, "choices": frame.choices.get(name, [])})
         else:
             self.ask()
         return _WAIT
@@ -395,12 +346,13 @@ class Running:
             frame.asking = RETRY
             self.ask()
             return _WAIT
-        self._take(frame, step, result)
+        self._take(frame, step, result, step.save or f"={instruction.id}")
         return instruction.next
 
-    def _take(self, frame: Frame, step: Call, result: Any) -> None:
+    def _take(self, frame: Frame, step: Call, result: Any, name: str) -> None:
         """Keeps a tool's result, with the slots and choices that it names."""
-        frame.values[step.save] = result
+        frame.results.pop(name, None)  # the latest is the last one
+        frame.results[name] = result
         if step.slots and isinstance(result, Mapping):
             frame.choices.update(choices_in(result.get("choices")))
             if isinstance(found := result.get("slots"), Mapping):
@@ -408,7 +360,7 @@ class Running:
                 self.context.turn.state.update({name: found[name] for name in slots if name in found})
 
     def _arguments(self, frame: Frame, step: Call) -> dict[str, Any]:
-        names = self._names(frame)
+        names = self._words.names(frame)
         if step.with_ is not None:
             values = {name: expression.value(names) for name, expression in step.with_.items()}
             return {name: value for name, value in values.items() if value is not None}
@@ -419,7 +371,7 @@ class Running:
 
     def _set(self, frame: Frame, values: Mapping[str, Any]) -> None:
         for name, expression in values.items():
-            value = expression.value(self._names(frame))
+            value = expression.value(self._words.names(frame))
             if name not in self.program.flow.slots:
                 frame.values[name] = value
             elif value is None:
@@ -456,83 +408,6 @@ class Running:
             self.context.speaker.paragraph()
             await self.context.answer.answer(self.context, retrieval)
 
-    # --- words ---
-
-    def _say(
-        self,
-        say: str | Response,
-        frame: Frame,
-        instruction: Instruction,
-        names: Mapping[str, Any] | None = None,
-    ) -> None:
-        text = self._text(say, frame, names, instruction.id)
-        if text:
-            self.context.speaker.paragraph()
-            self.context.speaker.say(text)
-
-    def _text(self, say: str | Response, frame: Frame, names: Mapping[str, Any] | None = None, salt: str = "") -> str:
-        """A response in the turn's language and channel; of several variations one, the same on every attempt of the turn."""
-        response = self._flows.responses[say] if isinstance(say, str) else say
-        context = self.context
-        channel = str(context.turn.input.metadata.get("channel", "")) if context.turn.input is not None else ""
-        texts = response.of(context.language, channel)
-        if not texts:
-            return ""
-        digest = hashlib.blake2b(f"{context.turn.id}\0{frame.name}\0{salt}".encode(), digest_size=4).digest()
-        text = texts[int.from_bytes(digest) % len(texts)]
-        shown = self.shown(self._names(frame) if names is None else names)
-        return filled(text, shown, context.language)
-
-    def shown(self, names: Mapping[str, Any]) -> dict[str, Any]:
-        """Values as templates show them: choices by their label, dates and amounts of money as people write them."""
-        language = self.context.language
-        labels = {name: slot for name, slot in self._flows.slots() if slot.type == "choice"}
-        plain = {
-            name: _label_of(labels[name].values, value, language) if name in labels else readable(value, language)
-            for name, value in names.items()
-        }
-        return self.context.shown(plain)
-
-    def _names(self, frame: Frame) -> dict[str, Any]:
-        """What expressions and templates may use: slots, what tools returned, and the last mapping's keys by themselves."""
-        flow, state = self.program_of(frame).flow, self.context.turn.state
-        names: dict[str, Any] = {name: state[name] for name in flow.slots if name in state}
-        for value in frame.values.values():
-            if isinstance(value, Mapping):
-                names.update({key: item for key, item in value.items() if isinstance(key, str)})
-        moment = self.context.parts.now().isoformat(timespec="seconds")
-        return {"now": moment, "today": moment[:10], **names, **frame.values}
-
     def _now(self) -> float:
         """Seconds since the Unix epoch."""
         return self.context.parts.now().timestamp()
-
-    def _instruction(self, frame: Frame) -> Instruction:
-        program = self.program_of(frame)
-        return program.instructions[program.position(frame.at) or 0]
-
-
-_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)?")
-_SHOWN: Final = 8
-"""Values of a choice that are listed below its question."""
-
-
-def readable(value: Any, language: Language) -> Any:
-    """A slot's value as people write it."""
-    if isinstance(value, str) and _MOMENT.fullmatch(value):
-        return f"{value[:10]} {value[11:16]}"
-    if isinstance(value, bool):
-        return {"zh": "是" if value else "否", "en": "yes" if value else "no"}[language]
-    if isinstance(value, Mapping) and set(value) == {"amount", "currency"}:
-        return f"{value['amount']} {value['currency']}"
-    return value
-
-
-def _labels(values: Mapping[str, Any], language: Language) -> list[tuple[str, str]]:
-    return [(value, _label_of(values, value, language)) for value in values]
-
-
-def _label_of(values: Mapping[str, Any], value: Any, language: Language) -> Any:
-    """What a choice's value is called: the first of its words in the language."""
-    words = in_language(values.get(value, {}), language) if isinstance(value, str) else ()
-    return words[0] if isinstance(words, list | tuple) and words else value

@@ -136,7 +136,8 @@ class Call(_Step):
 
     Attributes:
         with_: arguments by name, as expressions; all slots that the tool has a parameter for, where it is not given.
-        save: the name under which expressions find the result; the keys of a mapping are found by themselves too.
+        save: a name under which expressions find the result, beside ``result`` for the last one; the keys of a mapping are found
+            by themselves too.
         outcomes: what the result's key ``outcome`` may be; any other result counts as a failure.
         failed: steps where the tool fails; without them the user is asked whether to try again.
         slots: whether values under the result's key ``slots`` are taken over into the flow's slots, and lists under ``choices``
@@ -145,7 +146,7 @@ class Call(_Step):
 
     call: str
     with_: dict[str, Expr] | None = Field(default=None, alias="with")
-    save: Name = "result"
+    save: Name | Literal[""] = ""
     outcomes: tuple[str, ...] = ()
     failed: tuple[Step, ...] | None = None
     slots: bool = True
