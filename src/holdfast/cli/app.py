@@ -16,6 +16,7 @@ from holdfast.cli import (
     chat,
     checking,
     demo,
+    dialogues,
     exporting,
     importing,
     knowledge,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
+app.command("test")(dialogues.test)
 _demo = typer.Typer(name="demo", help="Things to watch.", no_args_is_help=True)
 _demo.command("failover")(demo.failover)
 app.add_typer(knowledge.app)
