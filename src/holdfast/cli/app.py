@@ -21,6 +21,7 @@ from holdfast.cli import (
     importing,
     knowledge,
     moving_in,
+    nlu,
     packing,
     serve,
     sessions,
@@ -45,6 +46,7 @@ app.command("test")(dialogues.test)
 _demo = typer.Typer(name="demo", help="Things to watch.", no_args_is_help=True)
 _demo.command("failover")(demo.failover)
 app.add_typer(knowledge.app)
+app.add_typer(nlu.app)
 app.add_typer(_demo)
 
 
