@@ -28,16 +28,20 @@ class Script:
 
 
 class FakeModelServer:
-    """``requests`` are the bodies it was sent."""
+    """``requests`` are the bodies it was sent, ``headers`` what stood before them, in lower case; ``scripts`` are followed before
+    ``script``, each once."""
 
     def __init__(self) -> None:
         self.script = Script()
+        self.scripts: list[Script] = []
         self.requests: list[dict[str, Any]] = []
+        self.headers: list[str] = []
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            self.headers.append(head)
             length = int(head.partition("content-length:")[2].split()[0])
             self.requests.append(json.loads(await reader.readexactly(length)))
             await self._answer(writer)
@@ -47,7 +51,7 @@ class FakeModelServer:
             writer.close()
 
     async def _answer(self, writer: asyncio.StreamWriter) -> None:
-        script = self.script
+        script = self.scripts.pop(0) if self.scripts else self.script
         writer.write(
             f"HTTP/1.1 {script.status} X\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
         )
@@ -69,6 +73,20 @@ class FakeModelServer:
     def _chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
         if data:
             writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+def event_of(**choice: Any) -> bytes:
+    """An event with this one choice; ``usage`` is the event's own."""
+    usage = choice.pop("usage", None)
+    choices = [{"index": 0, "delta": {}, "finish_reason": None, **choice}] if choice else []
+    body = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "fake", "choices": choices}
+    return b"data: " + json.dumps({**body, **({"usage": usage} if usage else {})}).encode() + b"\n\n"
+
+
+def call_event(index: int | None, arguments: str, name: str | None = None, id: str | None = None) -> bytes:
+    """A piece of a tool's call."""
+    call = {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    return event_of(delta={"tool_calls": [call]})
 
 
 def _event(text: str | None, finish: str | None = None) -> bytes:

@@ -40,10 +40,13 @@ async def run(function: Callable[..., Any], arguments: Mapping[str, Any], timeou
 
 
 async def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function(**arguments)
-    result = await _in_thread(function, arguments)
-    return await result if inspect.isawaitable(result) else result
+    try:
+        if inspect.iscoroutinefunction(function):
+            return await function(**arguments)
+        result = await _in_thread(function, arguments)
+        return await result if inspect.isawaitable(result) else result
+    except SystemExit as error:
+        raise _harmless(error) from error
 
 
 def _in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> asyncio.Future[Any]:
@@ -67,7 +70,7 @@ def _in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> as
         try:
             result = context.run(function, **arguments)
         except BaseException as raised:  # noqa: BLE001  (told to whoever waits)
-            error = RuntimeError("StopIteration") if isinstance(raised, StopIteration) else raised
+            error = _harmless(raised)
         finally:
             _threads.release()
         with suppress(RuntimeError):  # the loop has ended meanwhile
@@ -75,6 +78,11 @@ def _in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> as
 
     threading.Thread(target=work, name=f"tool-{getattr(function, '__name__', '')}", daemon=True).start()
     return future
+
+
+def _harmless(error: BaseException) -> BaseException:
+    """The error, but for those that would end the event loop, or mean something else in it."""
+    return error if isinstance(error, Exception) and not isinstance(error, StopIteration) else RuntimeError(repr(error))
 
 
 def _looked_at(work: asyncio.Future[Any]) -> None:
