@@ -65,6 +65,8 @@ class ServerSection(Section):
     Attributes:
         host, port: where to listen. Anything but loopback needs an access key.
         access_keys: any of them opens the API; also one a line in ``access_key_file``.
+        operator_keys: for people who answer in conversations that were handed over, and see how turns were answered; they open
+            all the rest too. Without any, only a server without access keys has these routes open.
         max_body_bytes, max_input_chars: larger requests and inputs are refused.
         max_concurrent_turns: turns that this node runs at once; further ones are told to come back.
         turn_timeout: seconds after which a running turn is given up.
@@ -79,6 +81,7 @@ class ServerSection(Section):
     port: int = Field(default=8080, ge=0, le=65535)
     access_keys: tuple[SecretStr, ...] = ()
     access_key_file: Path | None = None
+    operator_keys: tuple[SecretStr, ...] = ()
     max_body_bytes: int = Field(default=256 * 1024, ge=1024)
     max_input_chars: int = Field(default=8_000, ge=1)
     max_concurrent_turns: int = Field(default=64, ge=1)
@@ -91,12 +94,19 @@ class ServerSection(Section):
 
     @model_validator(mode="after")
     def _guarded(self) -> ServerSection:
+        if self.operator_keys and not self.keys:
+            raise ValueError("operator_keys need access_keys: without any, everybody is an operator")
         if not self.keys and not _is_loopback(self.host):
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, and there is no access key: set access_keys "
                 f"(or {PREFIX}SERVER__ACCESS_KEYS='[\"...\"]', or access_key_file), or listen on 127.0.0.1"
             )
         return self
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """All operator keys in clear."""
+        return tuple(key.get_secret_value() for key in self.operator_keys)
 
     @property
     def on_loopback(self) -> bool:

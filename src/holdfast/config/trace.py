@@ -16,7 +16,7 @@ class TraceSection(Section):
         enabled: whether it is kept. keep: for how many seconds (``"24h"``); not longer than its session.
         max_bytes: of one attempt of a turn; long texts are cut, then the last notes left out.
         on_page: whether the chat page and the API show it: prompts and tools are not for end users. ``"loopback"``: where the
-            server listens on loopback only. Whoever has an operator key sees it in any case.
+            server listens on loopback only, and without access keys. Whoever has an operator key sees it in any case.
     """
 
     enabled: bool = True

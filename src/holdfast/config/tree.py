@@ -47,8 +47,10 @@ class Config(BaseSettings):
     @property
     def shows_traces(self) -> bool:
         """Whether whoever may use the API may see the turns' traces."""
-        on_page = self.trace.on_page
-        return self.trace.enabled and (self.server.on_loopback if on_page == "loopback" else on_page)
+        on_page, server = self.trace.on_page, self.server
+        if on_page == "loopback":
+            on_page = server.on_loopback and not server.keys
+        return self.trace.enabled and on_page
 
     @field_validator("store", mode="wrap")
     @classmethod

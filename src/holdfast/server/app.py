@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from holdfast import __version__
+from holdfast.assistant.texts import Texts
 from holdfast.config import Config
 from holdfast.errors import HoldfastError, StoreError
 from holdfast.server.channels.delivering import Delivering
@@ -22,6 +23,7 @@ from holdfast.server.channels.routes import add_channel_routes
 from holdfast.server.describing import describe
 from holdfast.server.desk import TurnDesk
 from holdfast.server.faults import Seldom
+from holdfast.server.handover_routes import add_handover_routes
 from holdfast.server.metrics import Metrics
 from holdfast.server.node import Node, Served, node_name
 from holdfast.server.node_routes import add_node_routes
@@ -67,6 +69,7 @@ def create_app(
         node=name,
         limit=settings.max_concurrent_turns,
         timeout=settings.turn_timeout,
+        texts=Texts(config.assistant.texts),
     )
     node = Node(name, store, assistant, config, desk, metrics, telemetry)
     app = FastAPI(
@@ -75,7 +78,7 @@ def create_app(
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(Rim, node=name, metrics=metrics, keys=settings.keys)],
+        middleware=[Middleware(Rim, node=name, metrics=metrics, keys=(*settings.keys, *settings.operators))],
         exception_handlers={
             HoldfastError: _logged(Seldom(_log, _EVERY_S)),
             Refused: _problem,
@@ -86,6 +89,7 @@ def create_app(
     )
     app.state.node = node
     add_turn_routes(app, node)  # first, because routes are tried in order
+    add_handover_routes(app, node)
     add_session_routes(app, node)
     add_node_routes(app, node)
     add_channel_routes(app, channels or {}, settings.max_input_chars)

@@ -18,6 +18,8 @@ _PATIENCE_S: Final = 30.0
 
 _NEW_SESSION: Final = msgspec.json.Decoder(shapes.NewSession)
 _NEW_TURN: Final = msgspec.json.Decoder(shapes.NewTurn)
+_NEW_REPLY: Final = msgspec.json.Decoder(shapes.NewReply)
+_NEW_END: Final = msgspec.json.Decoder(shapes.NewEnd)
 _NEW_SIGNAL: Final = msgspec.json.Decoder(shapes.NewSignal)
 
 
@@ -41,6 +43,22 @@ async def new_signal(request: Request, max_bytes: int) -> shapes.NewSignal:
     """The body of a signal; none at all is one without a value. Raises `Refused`."""
     body = await _read(request, max_bytes)
     return _decoded(_NEW_SIGNAL, request, body) if body.strip() else shapes.NewSignal()
+
+
+async def new_reply(request: Request, max_bytes: int, max_chars: int) -> shapes.NewReply:
+    """The body of a person's reply. Raises `Refused`."""
+    reply = _decoded(_NEW_REPLY, request, await _read(request, max_bytes))
+    if len(reply.text) > max_chars:
+        raise Refused(INVALID, f"`text` has {len(reply.text)} characters; at most {max_chars} are taken.")
+    if not reply.text.strip():
+        raise Refused(INVALID, "`text` is empty.")
+    return reply
+
+
+async def new_end(request: Request, max_bytes: int) -> shapes.NewEnd:
+    """The body of a conversation's return; none at all is one without a name. Raises `Refused`."""
+    body = await _read(request, max_bytes)
+    return _decoded(_NEW_END, request, body) if body.strip() else shapes.NewEnd()
 
 
 async def whole_body(request: Request, max_bytes: int) -> bytes:

@@ -8,6 +8,9 @@ import time
 from collections.abc import Awaitable
 from typing import Any, Final
 
+from holdfast.assistant import persons
+from holdfast.assistant.persons import Persons, is_persons
+from holdfast.assistant.texts import Texts
 from holdfast.backends.records import Overdue
 from holdfast.errors import (
     HoldfastError,
@@ -28,7 +31,7 @@ from holdfast.turns.outcome import Outcome
 from holdfast.turns.store import TurnStore
 from holdfast.turns.turn import Handler, Turn
 
-HANDLER: Final = "assistant"
+HANDLER: Final = persons.HANDLER
 """The name under which every node registers the assistant, so that one can go on where another stopped."""
 
 _ENDING_S: Final = 5.0
@@ -48,13 +51,22 @@ class TurnDesk:
     """Turns of this node, by session and turn id. A turn has a task of its own: whoever asked for it may leave.
 
     Attributes:
-        draining: no further turns are taken.
+        draining: no further turns are taken. persons: what persons do in conversations that were handed over.
     """
 
     def __init__(
-        self, store: TurnStore, handler: Handler, metrics: Metrics, *, node: str, limit: int, timeout: float
+        self,
+        store: TurnStore,
+        handler: Handler,
+        metrics: Metrics,
+        *,
+        node: str,
+        limit: int,
+        timeout: float,
+        texts: Texts | None = None,
     ) -> None:
         self.draining = False
+        self.persons = Persons(store, texts or Texts({}))
         self._store = store
         self._assistant = handler
         self._metrics = metrics
@@ -197,6 +209,9 @@ class TurnDesk:
             raise _Unborn(f"there is no session {turn.session.id!r}")
         if (running := self._turns.get((turn.session.id, turn.id))) is not None:
             running.begun = True
+        if is_persons(turn):
+            await self.persons.handle(turn)
+            return None
         return await self._assistant(turn)
 
     async def _to_its_end(self, turn: RunningTurn, work: Awaitable[Outcome], kept: set[RunningTurn]) -> None:

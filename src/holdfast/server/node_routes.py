@@ -8,6 +8,7 @@ from typing import Annotated, Final, Protocol, runtime_checkable
 
 from fastapi import FastAPI, Query
 from fastapi import Path as InPath
+from starlette.requests import Request
 from starlette.responses import Response
 
 from holdfast import __version__
@@ -17,6 +18,7 @@ from holdfast.server import shapes
 from holdfast.server.describing import described
 from holdfast.server.metrics import CONTENT_TYPE
 from holdfast.server.node import Node
+from holdfast.server.operators import sees_traces
 from holdfast.server.problems import DRAINING, PASSAGE_NOT_FOUND, Refused
 from holdfast.server.replies import json_reply
 
@@ -84,7 +86,7 @@ def add_node_routes(app: FastAPI, node: Node) -> None:
         return json_reply(shapes.Passage("", document, "", None, first, last, text[first:last], collection))
 
     @app.get("/v1/info", tags=["node"], **described("Which node this is, and what it can do", shapes.Info))
-    async def info() -> Response:
+    async def info(request: Request) -> Response:
         model = node.assistant.model
         return json_reply(
             shapes.Info(
@@ -97,6 +99,7 @@ def add_node_routes(app: FastAPI, node: Node) -> None:
                 server.max_input_chars,
                 server.max_body_bytes,
                 server.on_busy,
+                sees_traces(request, node.config),
             )
         )
 

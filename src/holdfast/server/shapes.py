@@ -10,11 +10,13 @@ from urllib.parse import urlencode
 import msgspec
 
 from holdfast.assistant.masking import Masker
+from holdfast.assistant.waiting import KEY
 from holdfast.knowledge.contract import Passage as FoundPassage
 from holdfast.sessions.message import Citation as StoredCitation
 from holdfast.sessions.message import Message as StoredMessage
 from holdfast.sessions.session import Session as StoredSession
 from holdfast.turns.outcome import Outcome as StoredOutcome
+from holdfast.turns.traces import TurnTrace
 
 _LAST_SECOND: Final = 253_402_300_799.0  # of the year 9999
 
@@ -165,6 +167,71 @@ class Outcome(msgspec.Struct):
     node: str
 
 
+class NewReply(msgspec.Struct, forbid_unknown_fields=True):
+    """What a person says to the user."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1, description="Not only white space.")]
+    name: Annotated[str, msgspec.Meta(max_length=80, description="Whose words these are; shown to the user.")] = ""
+
+
+class NewEnd(msgspec.Struct, forbid_unknown_fields=True):
+    """That a person gives a conversation back."""
+
+    name: Annotated[str, msgspec.Meta(max_length=80, description="Who does.")] = ""
+
+
+class Handover(msgspec.Struct):
+    """A conversation that waits for a person, or is with one.
+
+    ``answered``: a person had the last word. ``last``: the last message that somebody wrote, where it is the last of all.
+    """
+
+    session_id: str
+    user: str
+    since: datetime | None
+    reason: str
+    messages: int
+    answered: bool
+    last: str
+
+
+class HandoverList(msgspec.Struct):
+    """Conversations that wait for a person, the longest first; ``cursor`` asks for the next page, "" where this was the last."""
+
+    handovers: list[Handover]
+    cursor: str
+
+
+class Note(msgspec.Struct):
+    """One step of an attempt; ``at``: milliseconds after its start. What ``data`` holds depends on the kind."""
+
+    kind: str
+    at: float
+    data: dict[str, Any]
+
+
+class Attempt(msgspec.Struct):
+    """One start of a turn's handler: its number, when, for how many milliseconds, what it raised, and its notes.
+
+    ``left_out``: so many more notes were too much to keep.
+    """
+
+    number: int
+    since: datetime | None
+    ms: float
+    error: str
+    entries: list[Note]
+    left_out: int
+
+
+class Trace(msgspec.Struct):
+    """How a turn was answered; sensitive values masked."""
+
+    session_id: str
+    turn_id: str
+    attempts: list[Attempt]
+
+
 class Passage(msgspec.Struct):
     """A stretch of a document around what was cited."""
 
@@ -190,6 +257,7 @@ class Info(msgspec.Struct):
     max_input_chars: int
     max_body_bytes: int
     on_busy: OnBusy
+    trace: bool = False
 
 
 class Ready(msgspec.Struct):
@@ -242,7 +310,9 @@ def outcome_of(outcome: StoredOutcome, node: str) -> Outcome:
     citations: list[Citation] = []
     metadata: dict[str, Any] = {}
     for message in outcome.messages:
-        if message.role == "assistant":
+        if message.role == "system":
+            metadata = metadata | message.metadata
+        elif message.role == "assistant":
             citations += citations_of(message.citations)
             metadata = metadata | message.metadata if metadata else message.metadata
     return Outcome(
@@ -273,6 +343,37 @@ def citations_of(citations: Iterable[StoredCitation]) -> list[Citation]:
         )
         for one in citations
     ]
+
+
+def handover_of(session: StoredSession, masker: Masker) -> Handover:
+    """A conversation that waits, with its last message."""
+    line = session.state[KEY]
+    last = session.messages[-1] if len(session.messages) else None
+    return Handover(
+        session.id,
+        session.user,
+        moment(float(line["since"])),
+        str(line["reason"]),
+        session.total,
+        last is not None and last.metadata.get("by") == "person",
+        masker.message(last, dict(session.state)).content if last is not None else "",
+    )
+
+
+def trace_of(trace: TurnTrace) -> Trace:
+    """What is kept of a turn's attempts, masked when it was noted."""
+    attempts = [
+        Attempt(
+            number,
+            moment(noted.get("since")),
+            float(noted.get("ms", 0)),
+            str(noted.get("error", "")),
+            [Note(one["kind"], one["at"], one["data"]) for one in noted.get("entries", ())],
+            int(noted.get("left_out", 0)),
+        )
+        for number, noted in trace.attempts
+    ]
+    return Trace(trace.session_id, trace.turn_id, attempts)
 
 
 def passage_of(passage: FoundPassage) -> Passage:

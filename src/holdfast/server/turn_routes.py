@@ -14,6 +14,7 @@ from holdfast.server import shapes
 from holdfast.server.bodies import new_signal, new_turn
 from holdfast.server.describing import EVENT_STREAM, body_of, described
 from holdfast.server.node import Node
+from holdfast.server.operators import sees_traces
 from holdfast.server.parameters import (
     IDEMPOTENCY_KEY,
     LAST_EVENT_ID,
@@ -25,6 +26,7 @@ from holdfast.server.parameters import (
     last_event_id_of,
     session_id_of,
 )
+from holdfast.server.problems import TRACE_CLOSED, TRACE_NOT_FOUND, Refused
 from holdfast.server.replies import event_stream, json_reply, saw_the_end, shown_problem
 from holdfast.server.running import RunningTurn
 
@@ -112,6 +114,25 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
         if saw_the_end(last_event_id):
             return Response(None, 204)
         return await _streamed(desk.follow(session_id, turn_id), last_event_id, request)
+
+    @app.get(
+        "/v1/sessions/{session_id}/turns/{turn_id:path}/trace",
+        tags=["turns"],
+        **described(
+            "How a turn was answered",
+            shapes.Trace,
+            *("trace-not-found", "trace-closed", "invalid-request", "invalid-id", "store-unavailable"),
+            text="What each attempt understood, decided, looked up, called and asked a model, for a while after its end. For "
+            "operators, and where `[trace] on_page` says so for everybody.",
+        ),
+    )
+    async def trace(session_id: SessionId, turn_id: TurnId, request: Request) -> Response:
+        if not sees_traces(request, node.config):
+            raise Refused(TRACE_CLOSED)
+        found = await node.store.read_trace(session_id, turn_id)
+        if found is None:
+            raise Refused(TRACE_NOT_FOUND)
+        return json_reply(shapes.trace_of(found))
 
     @app.delete(
         "/v1/sessions/{session_id}/turns/{turn_id:path}",

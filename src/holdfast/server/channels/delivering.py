@@ -15,6 +15,8 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, Final
 
+from holdfast.assistant.persons import Persons
+from holdfast.assistant.texts import Texts
 from holdfast.config import ChannelSection
 from holdfast.errors import InvalidInput, SessionExists, StoreError, TurnAbandoned, TurnFailed, TurnMismatch, WrongUser
 from holdfast.server.channels.contract import Channel, Inbound, Outbound
@@ -71,7 +73,10 @@ class Delivering:
     async def __call__(self, turn: Turn) -> None:
         assert turn.input is not None
         inbound = _inbound_of(turn.input)
-        text, status = await self._answered(turn, inbound)
+        if turn.input.role == "assistant":  # what a person said: there already
+            text, status = inbound.text, "completed"
+        else:
+            text, status = await self._answered(turn, inbound)
         for number, part in enumerate(self.channel.parts(text)):
             key = self._digest("key", inbound.session, inbound.message_id, str(number))
             await self._delivered(turn, f"part-{number}", Outbound(inbound, part, status, key))
@@ -84,6 +89,8 @@ class Delivering:
         for number in count(1):
             reply = await turn.step(f"turn-{number}", self._run, session_id, inbound)
             if reply is not None:
+                if reply.get("person"):
+                    await turn.step("link", self._link, session_id, inbound)
                 return reply["text"], reply["status"]
             await turn.sleep(f"look-{number}", _grown(_FIRST_LOOK_S, _LONGEST_LOOK_S, number))
         raise AssertionError
@@ -125,7 +132,12 @@ class Delivering:
         except Exception as error:  # noqa: BLE001  (the assistant's own: its turn counts the attempts, this one does not)
             _log.info("channel %s: a turn is not answered yet: %s", self._name, type(error).__name__)
             return None
-        return {"text": outcome.reply, "status": outcome.status}
+        return {"text": outcome.reply, "status": outcome.status, "person": _with_a_person(outcome)}
+
+    async def _link(self, session_id: str, inbound: Inbound) -> None:
+        """So that a person's replies find their way."""
+        place = {"session": inbound.session, "user": inbound.user, "reply_to": inbound.reply_to}
+        await Persons(self._store, Texts({})).link(session_id, self._handler, place)
 
     # --- its delivery ---
 
@@ -161,6 +173,10 @@ def _grown(first: float, longest: float, number: int) -> float:
     """The pause after try ``number``: twice the one before, give or take a tenth, so that a platform is not met by all at once."""
     grown: float = min(longest, first * 2.0 ** min(number - 1, 30)) * (0.9 + random.random() / 5)
     return grown
+
+
+def _with_a_person(outcome: Outcome) -> bool:
+    return any(message.metadata.get("handover") in ("begun", "waiting") for message in outcome.messages)
 
 
 def _message_of(inbound: Inbound) -> Message:
