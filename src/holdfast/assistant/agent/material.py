@@ -54,9 +54,10 @@ def instructions(own: str, language: Language, today: date) -> str:
     return f"{own}\n\n{rules}" if own else rules
 
 
-def last_round(language: Language) -> Prompt:
-    """Tells that the time for tools is over."""
-    return Prompt("system", _LAST[language])
+def last_round(prompts: Sequence[Prompt], language: Language) -> list[Prompt]:
+    """The prompts, which tell that the time for tools is over."""
+    first, *others = prompts
+    return [msgspec.structs.replace(first, content=f"{first.content}\n\n{_LAST[language]}"), *others]
 
 
 def call_prompt(text: str, calls: Sequence[ToolCall]) -> Prompt:
