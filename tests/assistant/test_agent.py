@@ -336,7 +336,9 @@ async def test_a_turn_goes_on_from_its_journal(talk: Any, shop: Shop) -> None:
                 "Two days [1].",
             ],
         )
-        store, died, tokens = chat.stores[0], [], []
+        store = chat.stores[0]
+        died: list[int] = []
+        tokens: list[str] = []
 
         async def dying(turn: Any, point: int = point, died: list[int] = died, chat: Any = chat) -> None:
             record, recorded = turn._record, [0]

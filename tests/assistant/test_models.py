@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fake_model_server import FakeModelServer, Script, call_event, event_of, fake_model_server
+from pydantic import SecretStr
 
 from holdfast import open_store
 from holdfast.assistant.contract import Chunk, Model, Prompt, ToolSpec
@@ -21,7 +22,7 @@ from holdfast.assistant.models.chain import ModelChain
 from holdfast.assistant.models.endpoint import OpenAIModel
 from holdfast.assistant.models.opening import open_model
 from holdfast.assistant.models.tokens import cut_to, estimated
-from holdfast.config import BudgetSection, Config, ModelSection
+from holdfast.config import BudgetSection, Config, FallbackSection, ModelSection
 from holdfast.errors import ModelError
 from holdfast.sessions.message import ToolCall
 from holdfast.testing import ScriptedAnswer, ScriptedModel
@@ -155,11 +156,11 @@ def chain_of(servers: Sequence[FakeModelServer], **settings: Any) -> Model:
     model = open_model(
         ModelSection(
             base_url=first.url,
-            api_key="secret-of-the-first",
+            api_key=SecretStr("secret-of-the-first"),
             name="first",
             timeout=5,
             idle=0.5,
-            fallbacks=[{"base_url": second.url, "name": "second"}],
+            fallbacks=(FallbackSection(base_url=second.url, name="second"),),
             **settings,
         )
     )
@@ -255,7 +256,8 @@ async def test_an_endpoint_that_is_not_there_costs_one_turn(servers: list[FakeMo
         probe.bind(("127.0.0.1", 0))
         gone = f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
     servers[1].script = Script(["The second one answers, as well as it can."])
-    settings = ModelSection(base_url=gone, timeout=5, fallbacks=[{"base_url": servers[1].url, "name": "second"}])
+    second = FallbackSection(base_url=servers[1].url, name="second")
+    settings = ModelSection(base_url=gone, timeout=5, fallbacks=(second,))
     model = open_model(settings)
     assert model is not None
     assert (await chunks_of(model))[0].model == "second"
@@ -383,10 +385,8 @@ async def test_a_model_of_ones_own_that_hangs_is_given_up() -> None:
 
 
 async def test_a_chain_says_which_of_its_models_answers() -> None:
-    bad, good = (
-        ScriptedModel([ScriptedAnswer(error="refused", times=None)], name="bad"),
-        ScriptedModel({".": "Hello!"}, name="good"),
-    )
+    bad = ScriptedModel([ScriptedAnswer(error="refused", times=None)], name="bad")
+    good = ScriptedModel({".": "Hello!"}, name="good")
     clock = [0.0]
     chain = ModelChain([bad, good], cooldown=30, max_chars=1000, clock=lambda: clock[0])
     asker = Asker(chain, ModelSection(), Spending(BudgetSection()))

@@ -111,9 +111,9 @@ class _Rounds:
         """One answer of the model, said as it comes; from the journal where another attempt has recorded it."""
         turn, speaker = self._context.turn, self._context.speaker
         live = False
-        prompts = (
-            self._prompts if tools or not self._calls.made else [*self._prompts, last_round(self._context.language)]
-        )
+        prompts = self._prompts
+        if not tools and self._calls.made:
+            prompts = last_round(prompts, self._context.language)
 
         async def generate() -> dict[str, Any]:
             nonlocal live
