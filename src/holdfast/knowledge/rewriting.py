@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from holdfast.errors import HoldfastError
-from holdfast.knowledge.query import query_from_turns
+from holdfast.knowledge.query import parse, query_from_turns
 from holdfast.knowledge.terms import query_terms
 
 LONGEST: Final = 300
@@ -78,15 +78,15 @@ class Rewriter:
             return Rewritten(rule, failed="the model wrote no question")
         own, _, former = rule.partition("\n")
         lost = _lost(own, question)
-        if len(lost) > KEPT * len(set(query_terms(own))):
+        if len(lost) > KEPT * len(parse(own).asked):
             return Rewritten(rule, failed="the model wrote another question")
         first = f"{question} {own}" if lost else question
         return Rewritten(f"{first}\n{former}", question)
 
 
-def _lost(own: str, question: str) -> set[str]:
+def _lost(own: str, question: str) -> frozenset[str]:
     """Informative terms of the user's words that the rewritten question has not."""
-    return set(query_terms(own)) - set(query_terms(question))
+    return parse(own).asked - parse(question).asked
 
 
 def _prompts(texts: Sequence[str]) -> list[dict[str, str]]:
