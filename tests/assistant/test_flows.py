@@ -279,3 +279,117 @@ async def test_a_position_that_is_none_is_harmless(flow_talk: Any, kept: Any) ->
     await chat.stores[0].set("s-1", {"flow": kept})
     assert await chat.say("What about returns?")
     assert await chat.say("book a table in the hall")
+
+
+SHOP = """
+flows:
+  give_back:
+    title: {zh: 退货, en: giving it back}
+    triggers: {zh: [退货], en: [give*back]}
+    slots:
+      order: {type: pattern, pattern: 'HF\\d{5}', ask: {zh: 哪单？, en: "Which order?"}, called: {zh: [订单], en: [order]}}
+      why: {ask: {zh: 为什么？, en: Why?}, called: {zh: [原因], en: [reason]}}
+    steps:
+      - run: choose
+      - call: look
+      - ask: why
+      - confirm: {zh: "退 {order}？", en: "Give {order} back?"}
+        yes:
+          - say: {zh: "退了 {order}。", en: "{order} goes back."}
+  choose:
+    title: {zh: 选订单, en: choosing}
+    startable: false
+    slots:
+      phone: {type: phone, remember: true, ask: {zh: 手机？, en: "Which phone?"}}
+      order: {type: pattern, pattern: 'HF\\d{5}', depends: [phone], ask: {zh: 哪单？, en: "Which one?"}, called: {en: [order]}}
+    steps:
+      - ask: phone
+      - call: find
+      - ask: order
+  track:
+    title: {zh: 物流, en: tracking}
+    triggers: {zh: [物流], en: [track]}
+    slots:
+      order: {type: pattern, pattern: 'HF\\d{5}', ask: {zh: 哪单？, en: "Track which?"}}
+    steps:
+      - ask: order
+      - say: {zh: "{order} 在路上。", en: "{order} is on its way."}
+"""
+
+
+def find(phone: str) -> dict[str, Any]:
+    return {"choices": {"order": ["HF11111", "HF22222"]}}
+
+
+def look(order: str) -> dict[str, Any]:
+    return {}
+
+
+async def confirming(flow_talk: Any) -> Any:
+    chat = await flow_talk(SHOP, [find, look])
+    for words in ("give it back", "13900005678", "the second", "it is broken"):
+        reply = await chat.say(words)
+    assert reply == "Give HF22222 back?"
+    return chat
+
+
+async def test_a_flow_that_was_run_hands_back_the_slots_and_choices_that_both_have(flow_talk: Any) -> None:
+    chat = await confirming(flow_talk)
+    assert await chat.say("no, the other order") == "Give HF11111 back?"
+    assert chat.tools.calls[-1] == ("look", {"order": "HF11111"})
+    assert await chat.say("yes") == "HF11111 goes back."
+    assert [name for name, _ in chat.tools.calls] == [
+        "find",
+        "look",
+        "find",
+        "look",
+    ]  # what was run looks at the change too
+
+
+async def test_another_flow_in_between_leaves_the_slots_of_the_one_that_waits_alone(flow_talk: Any) -> None:
+    chat = await confirming(flow_talk)
+    reply = await chat.say("track HF11111")
+    assert reply == "HF11111 is on its way.\n\nBack to giving it back:\nGive HF22222 back?"
+    reply = await chat.say("track it")
+    assert reply == "Track which?"
+    assert "Give HF22222 back?" in await chat.say("cancel")
+    assert await chat.say("yes") == "HF22222 goes back."
+
+
+async def test_a_flow_started_anew_while_it_waits_leaves_nothing_behind(flow_talk: Any) -> None:
+    chat = await confirming(flow_talk)
+    await chat.say("track it")
+    await chat.say("give it back")  # from the beginning: the phone is remembered
+    assert [frame["name"] for frame in (await chat.state())["flow"]] == ["track", "give_back", "choose"]
+    await chat.say("HF22222")
+    assert "Back to tracking:\nTrack which?" in await chat.say("cancel")
+    assert "HF11111 is on its way" in await chat.say("HF11111")
+    assert (await chat.state()).get("why") is None
+
+
+async def test_cancelling_a_flow_that_was_run_cancels_the_one_that_runs_it(flow_talk: Any) -> None:
+    chat = await flow_talk(SHOP, [find, look])
+    await chat.say("give it back")
+    assert "giving it back is cancelled" in await chat.say("cancel")
+    assert "flow" not in await chat.state()
+    await chat.say("give it back")
+    for words in ("1390", "13905", "12345"):
+        reply = await chat.say(words)
+    assert "stop giving it back" in reply
+    assert "flow" not in await chat.state()
+
+
+async def test_the_moment_is_known_in_every_expression(flow_talk: Any) -> None:
+    text = """
+flows:
+  day:
+    title: {zh: 日, en: day}
+    triggers: {zh: [日子], en: [which day]}
+    steps:
+      - if: today == "2026-09-21" and now > "2026-09-21T09"
+        then:
+          - say: {zh: "今天", en: "It is {today}."}
+"""
+    chat = await flow_talk(text)
+    chat.assistant.parts.clock = lambda: datetime(2026, 9, 21, 10, tzinfo=UTC)
+    assert await chat.say("which day") == "It is 2026-09-21."

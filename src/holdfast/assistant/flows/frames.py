@@ -38,6 +38,8 @@ class Frame:
         values: of its own: what ``set`` made. results: what tools returned, by the names that calls save them under or else by
             the call's step, the latest last.
         seen: seconds since the Unix epoch, when the user was last here.
+        called: the flow below runs it, and goes on at its end.
+        covered: values that its slots have for the flows below, for which they are kept until it is left.
     """
 
     name: str
@@ -51,18 +53,20 @@ class Frame:
     values: dict[str, Any] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
     seen: float = 0.0
+    called: bool = False
+    covered: dict[str, Any] = field(default_factory=dict)
 
 
 def load(state: Mapping[str, Any], programs: Mapping[str, Program]) -> list[Frame]:
     """The stack in the state, without flows that there are no more, and whatever is not of that form."""
     kept = state.get(KEY)
-    frames = []
+    frames: list[Frame] = []
     for one in kept if isinstance(kept, Sequence) and not isinstance(kept, str) else ():
         program = programs.get(str(one.get("name"))) if isinstance(one, Mapping) else None
         if program is None:
             continue
         asking = str(one.get("asking") or "")
-        values, results = one.get("values"), one.get("results")
+        values, results, covered = one.get("values"), one.get("results"), one.get("covered")
         frames.append(
             Frame(
                 program.name,
@@ -76,6 +80,8 @@ def load(state: Mapping[str, Any], programs: Mapping[str, Program]) -> list[Fram
                 dict(values) if isinstance(values, Mapping) else {},
                 dict(results) if isinstance(results, Mapping) else {},
                 float(_number(one.get("seen"))),
+                bool(one.get("called")) and bool(frames),
+                dict(covered) if isinstance(covered, Mapping) else {},
             )
         )
     return frames

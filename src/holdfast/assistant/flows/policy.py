@@ -27,7 +27,7 @@ class FlowPolicy:
         frames = load(turn.state, self.flows.programs)
         kept = len(frames)
         now = context.parts.now().timestamp()
-        frames = [frame for frame in frames if not self._timed_out(frame, now)]
+        frames = self._in_time(frames, now)
         running = Running(context, self.flows, frames, self.watch)
         if len(frames) < kept:
             context.trace.note("flow_timed_out", left=len(frames))
@@ -71,7 +71,7 @@ class FlowPolicy:
             **given(context.understood, program.flow, Frame(name), context.turn.state, context.turn.text),
             **(slots or {}),
         }
-        running.start(name, {})
+        running.start(name)
         if running.fill(values):
             await running.proceed()
 
@@ -107,6 +107,10 @@ class FlowPolicy:
         signals = understood.signals
         values = given(understood, flow, frame, turn.state, turn.text)
         news = {name: value for name, value in values.items() if turn.state.get(name) != value}
+        own = {one.name for one in running.task_of(frame)}
+        another = understood.flow in self.flows.programs and understood.flow not in own
+        if another and "correct" not in signals and frame.asking not in values:
+            return False  # "where is HF11111?" while HF22222 is being returned: its values are the other flow's
         open_question = not frame.done and frame.asking in (CONFIRM, AGREE, RETRY)
         if open_question and not news and "question" not in signals and await self._answered(running, frame, signals):
             return True
@@ -204,8 +208,16 @@ class FlowPolicy:
                 context.say("unclear")
             running.ask("return")
 
-    def _timed_out(self, frame: Frame, now: float) -> bool:
-        return bool(frame.seen) and now - frame.seen > self.flows.programs[frame.name].flow.timeout
+    def _in_time(self, frames: list[Frame], now: float) -> list[Frame]:
+        """Without those that waited too long, nor what they ran."""
+        found: list[Frame] = []
+        late = False
+        for frame in frames:
+            if not frame.called:
+                late = bool(frame.seen) and now - frame.seen > self.flows.programs[frame.name].flow.timeout
+            if not late:
+                found.append(frame)
+        return found
 
 
 def _told_last(context: Context) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from holdfast.assistant.flows.schema import (
     HandOverStep,
     If,
     Link,
+    Run,
     Switch,
     steps_within,
 )
@@ -61,14 +62,16 @@ class Program:
         """Of a step; None where the flow has none of that id (any more)."""
         return self.at.get(id)
 
-    def first_use(self, slots: Sequence[str]) -> int:
+    def first_use(self, slots: Sequence[str], within: Callable[[str], Container[str]] = lambda _: ()) -> int:
         """Where a flow has to go on from after these slots changed: the first step that asks for one of them, or gives it to a
-        tool."""
+        tool, or runs a flow that has it. ``within``: the slots of such a flow."""
         for number, instruction in enumerate(self.instructions):
             match instruction.step:
                 case Ask(ask=slot, again=False) if slot in slots:
                     return number
                 case Call(with_=None):
+                    return number
+                case Run(run=flow) if any(slot in within(flow) for slot in slots):
                     return number
                 case Call(with_=arguments) if arguments and any(
                     name in slots for one in arguments.values() for name in one.names

@@ -84,39 +84,65 @@ class Running:
 
     # --- starting and leaving ---
 
-    def start(self, name: str, slots: Mapping[str, Any], *, fresh: bool = True) -> None:
-        """Puts a flow on top. ``slots``: values that are known already; ``fresh`` forgets what an earlier run left."""
+    def start(self, name: str) -> None:
+        """Puts a flow on top, and forgets what an earlier run of it left. Where it runs already, it starts anew."""
         program = self._flows.programs[name]
         state = self.context.turn.state
-        if fresh:
-            forget(state, (slot for slot, one in program.flow.slots.items() if not one.remember and slot not in slots))
-        state.update(slots)
-        frames = [frame for frame in self.frames if not frame.done and frame.name != name]
-        self.frames[:] = [*frames[-(DEEPEST - 1) :], Frame(name, program.instructions[0].id, seen=self._now())]
+        for frame in [frame for frame in self.frames if frame.name == name and not frame.done]:
+            self._drop_all(self.task_of(frame))
+        frames = [frame for frame in self.frames if not frame.done][-(DEEPEST - 1) :]
+        own = {slot for slot, one in program.flow.slots.items() if not one.remember}
+        shared = own & self._slots_of(frames) - self.context.parts.config.sensitive.keys()
+        covered = {slot: state[slot] for slot in shared if slot in state}
+        forget(state, own)
+        first = program.instructions[0].id
+        self.frames[:] = [*frames, Frame(name, first, seen=self._now(), covered=covered)]
         self.context.trace.note("flow", flow=name, step="start", line=0)
 
     def drop(self, frame: Frame, *, slots: bool = True) -> None:
-        """Takes a flow off the stack, and forgets what it does not remember."""
+        """Takes a flow off the stack, and forgets what it does not remember, but for what the flow that runs it has too. Flows
+        below get back what their slots had."""
         if frame in self.frames:
             self.frames.remove(frame)
+        state = self.context.turn.state
         if slots:
+            kept = self._slots_of(self.frames)
+            if not frame.called:
+                kept &= self.context.parts.config.sensitive.keys()  # never kept elsewhere, so not covered either
             flow = self.program_of(frame).flow
-            forget(self.context.turn.state, (name for name, slot in flow.slots.items() if not slot.remember))
+            forget(state, (name for name, slot in flow.slots.items() if not slot.remember and name not in kept))
+        state.update(frame.covered)
 
     def cancel(self) -> None:
-        """Gives the running flow up, on the user's word."""
-        self.context.say("cancelled", title=self.program.flow.title)
-        self.drop(self.frame)
+        """Gives the running flow up, on the user's word; with it the one that runs it."""
+        task = self.task_of(self.frame)
+        self.context.say("cancelled", title=self.program_of(task[0]).flow.title)
+        self._drop_all(task)
         self.resume()
 
     def give_up(self) -> None:
-        """Gives the running flow up after too many wrong answers."""
-        frame = self.frame
-        flow = self.program.flow
-        self.context.say("gave_up", title=flow.title)
-        self.frames.remove(frame)
-        forget(self.context.turn.state, flow.slots)
+        """Gives the running flow up after too many wrong answers; with it the one that runs it."""
+        task = self.task_of(self.frame)
+        self.context.say("gave_up", title=self.program_of(task[0]).flow.title)
+        forget(self.context.turn.state, self.program.flow.slots)
+        self._drop_all(task)
         self.resume()
+
+    def task_of(self, frame: Frame) -> list[Frame]:
+        """A flow with those that run it, and those that it runs: what the user takes for one."""
+        first = last = self.frames.index(frame)
+        while self.frames[first].called and first:
+            first -= 1
+        while last + 1 < len(self.frames) and self.frames[last + 1].called:
+            last += 1
+        return self.frames[first : last + 1]
+
+    def _drop_all(self, frames: Sequence[Frame]) -> None:
+        for frame in reversed(frames):
+            self.drop(frame)
+
+    def _slots_of(self, frames: Sequence[Frame]) -> set[str]:
+        return {name for frame in frames for name in self.program_of(frame).flow.slots}
 
     def resume(self) -> None:
         """Back to the flow below, whose question is asked again."""
@@ -192,7 +218,8 @@ class Running:
     def _back_to(self, slots: Sequence[str]) -> None:
         """Moves the position back to the first step that uses one of the slots; never forward, unless the flow is done."""
         frame, program = self.frame, self.program
-        first = program.first_use(slots)
+        programs = self._flows.programs
+        first = program.first_use(slots, lambda name: programs[name].flow.slots if name in programs else ())
         now_at = program.position(frame.at)
         if first != END and (frame.done or now_at is None or first < now_at):
             frame.at = program.instructions[first].id
@@ -238,6 +265,9 @@ class Running:
         reopen = flow.reopen if flow.reopen is not None else not frame.acted
         if below or not reopen:
             self.drop(frame)
+            if frame.called:
+                slots = self.program.flow.slots
+                self.frame.choices.update({name: some for name, some in frame.choices.items() if name in slots})
             if below and self.frame.asking:
                 self.ask("return")
         else:
@@ -280,9 +310,10 @@ class Running:
             case Answer(answer=question):
                 await self._answer(str(question.value(self._words.names(frame)) or ""))
             case HandOverStep(hand_over=reason):
-                self.drop(frame, slots=False)
+                for one in reversed(self.task_of(frame)):
+                    self.drop(one, slots=False)
                 await hand_over(self.context, reason)
-                return _GONE if self.frames else _WAIT
+                return _WAIT
         return instruction.next
 
     def _run_ask(self, frame: Frame, instruction: Instruction, step: Ask) -> int:
@@ -395,7 +426,16 @@ class Running:
         if len(self.frames) >= DEEPEST:
             self.frames.pop(0)
         first = self._flows.programs[name].instructions[0].id
-        self.frames.append(Frame(name, first, agreed=frame.agreed and not leaves, seen=self._now()))
+        self.frames.append(
+            Frame(
+                name,
+                first,
+                agreed=frame.agreed and not leaves,
+                seen=self._now(),
+                called=not leaves or frame.called,
+                covered=frame.covered if leaves else {},
+            )
+        )
         return _GONE
 
     async def _answer(self, question: str) -> None:
