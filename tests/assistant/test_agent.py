@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from fake_model_server import Script, call_event, fake_model_server
+from fake_model_server import Script, call_event, event_of, fake_model_server
 
 from holdfast.assistant.agent.pending import KEY
 from holdfast.assistant.building import build_assistant
@@ -18,6 +18,7 @@ from holdfast.testing import ScriptedAnswer, ScriptedModel, ScriptRanOut
 from holdfast.tools import tool
 
 pytest_plugins = ["talking"]
+UNREADABLE = "Sorry, I cannot answer at the moment (it sent nothing readable)."
 
 
 class Shop(ModuleType):
@@ -309,19 +310,37 @@ async def test_an_answer_that_breaks_off_says_so(talk: Any, shop: Shop) -> None:
     assert reply == "It is on its way, as far as I know\n\n(The answer ends here: it could not be reached)"
 
 
-async def test_over_a_real_endpoint(talk: Any, shop: Shop, no_settings_around: None) -> None:
+@pytest.mark.parametrize(
+    ("pieces", "reply"),
+    [
+        (["It has been ", "shipped, and will come tomorrow."], "It has been shipped, and will come tomorrow."),
+        (
+            [call_event(0, '{"number": ', "find_order", "c1")],
+            "Sorry, I cannot answer at the moment (it sent nothing readable).",
+        ),
+        (
+            [event_of(delta={"role": "wizard", "content": "x" * 50})],
+            "Sorry, I cannot answer at the moment (it sent nothing readable).",
+        ),
+    ],
+    ids=["words", "half a call", "a strange role"],
+)
+async def test_over_a_real_endpoint(talk: Any, shop: Shop, pieces: list[Any], reply: str) -> None:
     async with fake_model_server() as server:
-        server.scripts = [
-            Script([call_event(0, '{"number": "HF1"}', "find_order", "c1")], finish="tool_calls"),
-            Script([call_event(0, '{"number": ', "find_order", "c1")], finish="tool_calls"),
-        ]
-        server.script = Script(["It has been ", "shipped, and will come tomorrow."])
+        server.scripts = [Script([call_event(0, '{"number": "HF1"}', "find_order", "c1")], finish="tool_calls")]
+        server.script = Script(pieces)
         settings = {"base_url": server.url, "timeout": 20, "idle": 5}
         chat = await talk(
             model_settings=settings, assistant={"policy": "agent"}, tools={"functions": ["users_shop"]}, tasks=[]
         )
-        assert (await chat.say("Where is HF1?")).startswith("Sorry") or shop.done == [("find_order", ("HF1", ""))]
-        assert len(server.requests) == 2
+        assert (await chat.say("Where is HF1?")).startswith(reply)
+        assert shop.done == [("find_order", ("HF1", ""))] and len(server.requests) == 2
+        assert [message["role"] for message in server.requests[1]["messages"]] == [
+            "system",
+            "user",
+            "assistant",
+            "tool",
+        ]
 
 
 async def test_a_turn_goes_on_from_its_journal(talk: Any, shop: Shop) -> None:
