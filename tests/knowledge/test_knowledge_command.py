@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from embeddings_server import embeddings_server
 
 pytest.importorskip("typer", reason="the command line is the extra cli")
 
 from typer.testing import CliRunner, Result
 
 from holdfast.cli.knowledge import app
-from holdfast.errors import HoldfastError, IndexUnusable, KnowledgeMissing
+from holdfast.errors import ConfigError, HoldfastError, IndexUnusable, InvalidInput, KnowledgeMissing
 
 
 @pytest.fixture
@@ -99,3 +100,112 @@ def test_eval_prints_what_it_measured(tmp_path: Path) -> None:
     assert found["hit_1"] == found["quoted_1"] == 1.0
     assert "hit@1" in CliRunner().invoke(app, ["eval", str(file)]).stdout
     assert isinstance(CliRunner().invoke(app, ["eval", str(tmp_path / "none.json")]).exception, KnowledgeMissing)
+
+
+def test_collections_are_apart_and_can_be_asked_together(tmp_path: Path, docs: Path) -> None:
+    (tmp_path / "staff.md").write_text("# Staff\n\nStaff have 28 days of holiday.\n")
+    as_json(tmp_path, "add", docs)
+    added = as_json(tmp_path, "add", tmp_path / "staff.md", "--collection", "staff")
+    assert (added["collection"], added["added"]) == ("staff", ["staff.md"])
+    assert [item["name"] for item in as_json(tmp_path, "ls", "--collection", "staff")] == ["staff.md"]
+    assert len(as_json(tmp_path, "ls")) == 2
+    listed = as_json(tmp_path, "collections")
+    assert [(item["name"], item["documents"]) for item in listed] == [("default", 2), ("staff", 1)]
+    assert "k.staff.db" in call(tmp_path, "collections").stdout
+    both = ("--collection", "default", "--collection", "staff")
+    found = as_json(tmp_path, "search", "how many days of holiday do staff have", *both)
+    assert found["answer"]["quotes"][0]["collection"] == "staff"
+    assert "staff: staff.md" in call(tmp_path, "search", "how many days of holiday do staff have", *both).stdout
+    assert as_json(tmp_path, "rm", "staff.md", "--collection", "staff")["removed"] == ["staff.md"]
+    assert len(as_json(tmp_path, "ls")) == 2
+    assert isinstance(call(tmp_path, "ls", "--collection", "nobody").exception, KnowledgeMissing)
+    assert isinstance(call(tmp_path, "ls", "--collection", "a/b").exception, InvalidInput)
+
+
+def test_a_single_file_updates_its_document_of_the_folder(tmp_path: Path, docs: Path) -> None:
+    (docs / "sub").mkdir()
+    (docs / "sub" / "fees.md").write_text("# Fees\n\nExpress costs nine dollars.\n")
+    as_json(tmp_path, "add", docs)
+    (docs / "sub" / "fees.md").write_text("# Fees\n\nExpress costs ten dollars.\n")
+    (docs / "returns.md").write_text("# Returns\n\nChanged too.\n")
+    report = as_json(tmp_path, "add", docs / "sub" / "fees.md", "--under", docs)
+    assert report["added"] == ["sub/fees.md"]
+    assert len(as_json(tmp_path, "ls")) == 3
+    assert "ten" in as_json(tmp_path, "search", "what does express cost")["answer"]["quotes"][0]["text"]
+    assert "30 days" in as_json(tmp_path, "search", "return goods")["hits"][0]["passage"]["text"]  # was not read
+
+
+def test_vanished_files_stay_unless_pruned(tmp_path: Path, docs: Path) -> None:
+    as_json(tmp_path, "add", docs)
+    (docs / "returns.md").unlink()
+    assert as_json(tmp_path, "add", docs)["removed"] == []
+    assert len(as_json(tmp_path, "ls")) == 2
+    assert "removed: 1" in call(tmp_path, "add", docs, "--prune").stdout
+    assert [item["name"] for item in as_json(tmp_path, "ls")] == ["退货.txt"]
+    refused = call(tmp_path, "add", docs / "退货.txt", "--prune")
+    assert isinstance(refused.exception, ConfigError)
+
+
+@pytest.fixture
+def config(tmp_path: Path, docs: Path) -> Path:
+    (tmp_path / "faq").mkdir()
+    (tmp_path / "faq" / "pay.md").write_text("# Paying\n\nYou can pay by card or in cash.\n")
+    file = tmp_path / "holdfast.toml"
+    file.write_text(
+        f"""
+        [knowledge]
+        index = "{tmp_path}/c.db"
+        folders = ["docs"]
+        [knowledge.collections.faq]
+        folders = ["faq"]
+        threshold = 0.2
+        description = "What customers ask most."
+        """
+    )
+    return file
+
+
+def test_a_config_names_the_folders_of_each_collection(tmp_path: Path, config: Path) -> None:
+    def ran(*args: object) -> Any:
+        result = CliRunner().invoke(app, [*map(str, args), "--config", str(config), "--json"])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    added = ran("add")
+    assert [(item["collection"], len(item["added"])) for item in added] == [("default", 2), ("faq", 1)]
+    assert [item["collection"] for item in ran("add", "--collection", "faq")] == ["faq"]
+    (tmp_path / "docs" / "returns.md").write_text("# Returns\n\nWithin ninety days.\n")
+    assert ran("add", tmp_path / "docs" / "returns.md")["added"] == ["returns.md"]
+    listed = {item["name"]: item for item in ran("collections")}
+    assert listed["faq"]["description"] == "What customers ask most."
+    assert listed["faq"]["threshold"] == 0.2
+    assert ran("search", "how can I pay", "--collection", "faq")["threshold"] == 0.2
+    wrong = CliRunner().invoke(app, ["add", str(tmp_path / "faq"), "--collection", "fag", "--config", str(config)])
+    assert isinstance(wrong.exception, ConfigError)
+    assert isinstance(CliRunner().invoke(app, ["add"]).exception, ConfigError)
+
+
+def test_embeddings_of_a_config_take_part(tmp_path: Path, config: Path) -> None:
+    with embeddings_server() as server:
+        text = config.read_text() + f'\n[knowledge.embeddings]\nname = "tiny"\nbase_url = "{server.url}"\n'
+        config.write_text(text)
+        options = ("--config", str(config), "--json")
+        added = json.loads(CliRunner().invoke(app, ["add", *options]).stdout)
+        assert [item["vectors"] for item in added] == [2, 1]
+        found = json.loads(CliRunner().invoke(app, ["search", "refund of goods", *options]).stdout)
+        assert (len(found["hits"]), found["degraded"]) == (2, [])
+    found = json.loads(CliRunner().invoke(app, ["search", "refund of goods", *options]).stdout)
+    assert "cannot be reached" in found["degraded"][0]
+    (tmp_path / "docs" / "new.md").write_text("# New\n\nNothing of note.\n")
+    result = CliRunner().invoke(app, ["add", "--config", str(config)])
+    assert result.exit_code == 0
+    assert "without vectors: " in result.stderr
+
+
+def test_eval_asks_a_collection_as_it_is(tmp_path: Path, docs: Path) -> None:
+    as_json(tmp_path, "add", docs)
+    file = tmp_path / "set.json"
+    qas = [{"question": "Within how many days may I return goods?", "answers": [{"text": "30", "answer_start": 4}]}]
+    file.write_text(json.dumps({"data": [{"paragraphs": [{"context": "In: 30 days", "qas": qas}]}]}))
+    found = as_json(tmp_path, "eval", file, "--collection", "default")
+    assert (found["documents"], found["hit_1"], found["quoted_1"]) == (2, 1.0, 1.0)
