@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from holdfast.assistant.agent.policy import Agent
 from holdfast.assistant.answering import WrittenAnswer
 from holdfast.assistant.contract import Answer, Documents, Memory, Model, Policy, Tools, Understand
@@ -85,6 +87,15 @@ def understanding_by_model(parts: Parts) -> Understand:
         below=parts.config.model.understanding_below,
         language=parts.config.assistant.languages[0],
     )
+
+
+def intents(parts: Parts) -> Understand:
+    """Intents learned from example sentences, which start flows; offline, in Chinese and English."""
+    from holdfast.assistant.understanding_by_intents import IntentUnderstanding, learned  # numpy takes its time
+
+    chosen = parts.config.assistant
+    cache = Path(chosen.intents_cache) if chosen.intents_cache else None
+    return IntentUnderstanding(learned(parts.flows, chosen.intents, cache), parts.flows)
 
 
 def flows(parts: Parts) -> Policy:

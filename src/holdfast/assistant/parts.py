@@ -49,7 +49,11 @@ BUILT_IN: Final[Mapping[PartKind, Mapping[str, str]]] = {
     "knowledge": {"index": f"{_HERE}:index"},
     "tools": {"functions": f"{_HERE}:functions"},
     "answer": {"auto": f"{_HERE}:auto", "extractive": f"{_HERE}:extractive", "model": f"{_HERE}:by_model"},
-    "understanding": {"rules": f"{_HERE}:rules", "model": f"{_HERE}:understanding_by_model"},
+    "understanding": {
+        "rules": f"{_HERE}:rules",
+        "intents": f"{_HERE}:intents",
+        "model": f"{_HERE}:understanding_by_model",
+    },
     "policy": {
         "handover": f"{_HERE}:handover",
         "flows": f"{_HERE}:flows",
