@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
+WORKERS ?= 2
 
 run: $(READY) ## the main job: an assistant that answers from documents, at the printed URL
 	$(BIN)/holdfast serve
 
-test: $(READY) ## everything, on servers that the tests start themselves
+test: $(READY) ## everything, on servers that the tests start themselves; those marked `alone` at the end
 	sh scripts/install-servers.sh
-	$(BIN)/pytest $(TESTS)
+	sh scripts/run-tests.sh $(BIN)/pytest $(WORKERS) $(TESTS)
 
 check: lint types layers test ## what CI runs
 

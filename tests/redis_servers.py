@@ -43,6 +43,17 @@ def needs_namespaces() -> None:
         pytest.skip(reason)
 
 
+@pytest.hookimpl(specname="pytest_sessionfinish")
+def pytest_hand_over_what_is_untested(session: pytest.Session) -> None:
+    if (output := getattr(session.config, "workeroutput", None)) is not None:  # a worker of pytest-xdist
+        output["untested"] = sorted(_untested)
+
+
+@pytest.hookimpl(specname="pytest_testnodedown", optionalhook=True)
+def pytest_take_over_what_is_untested(node: Any) -> None:
+    _untested.update(getattr(node, "workeroutput", {}).get("untested", ()))
+
+
 @pytest.hookimpl(specname="pytest_terminal_summary")
 def pytest_say_what_is_untested(terminalreporter: Any) -> None:
     for line in sorted(_untested):

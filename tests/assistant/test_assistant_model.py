@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from holdfast.assistant.models.endpoint import OpenAIModel
 from holdfast.assistant.models.opening import open_model
 from holdfast.config import ModelSection
 from holdfast.errors import MissingExtra
+from holdfast.testing.places import free_port
 
 pytest_plugins = ["talking"]
 
@@ -127,10 +127,7 @@ async def test_an_answer_that_takes_too_long_altogether_breaks_off(talk: Any, se
 
 
 async def test_a_server_that_is_not_there_is_replaced_by_quotes(talk: Any) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    chat = await talk(model_settings={"base_url": f"http://127.0.0.1:{port}/v1", "timeout": 5})
+    chat = await talk(model_settings={"base_url": f"http://127.0.0.1:{free_port()}/v1", "timeout": 5})
     outcome = await chat.turn("运费多少?")
     assert outcome.messages[-1].metadata["fallback"] == "unreachable"
     assert "语言模型没有给出回答：连接失败" in outcome.reply

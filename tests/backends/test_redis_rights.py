@@ -208,7 +208,7 @@ async def test_without_one_of_them_opening_says_which(server: RedisServer, comma
             assert f"the command {command}" in str(refused.value) and "'node'" in str(refused.value)
 
 
-@pytest.mark.parametrize("command", SCRIPT.rights)
+@pytest.mark.parametrize("command", sorted(SCRIPT.rights))
 async def test_without_a_right_of_scripts_opening_says_which(
     server_without_functions: RedisServer, command: str
 ) -> None:

@@ -20,6 +20,10 @@ from holdfast.testing.fault_proxy import FaultProxy
 from holdfast.testing.servers import RedisServer, free_port
 
 TIMEOUT_S = 0.5
+SLACK_S = 1.5
+"""Of a busy machine. What does not end by its deadline never ends in these tests, or ends after the deadlines of many."""
+
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
@@ -103,8 +107,8 @@ async def test_every_call_on_a_frozen_server_ends_by_its_deadline(server: RedisS
             server.thaw()
         assert all(isinstance(error, StoreTimeout) for error in ended[:50])
         assert all(isinstance(error, OutcomeUnknown) for error in ended[50:])
-        assert TIMEOUT_S * 0.9 <= took < TIMEOUT_S + 0.5
-        assert late < TIMEOUT_S + 0.5
+        assert TIMEOUT_S * 0.9 <= took < TIMEOUT_S + SLACK_S
+        assert late < TIMEOUT_S + SLACK_S
         assert await record_of(backend)
 
 
@@ -115,11 +119,11 @@ async def test_a_call_made_while_others_wait_keeps_to_its_own_deadline(server: R
         try:
             began = time.monotonic()
             tasks = []
-            for _ in range(5):
+            for _ in range(20):
                 tasks.append(asyncio.create_task(backend.load(KEY, tail=1)))
                 await asyncio.sleep(0.05)
             await asyncio.gather(*tasks, return_exceptions=True)
-            assert time.monotonic() - began < TIMEOUT_S + 0.25 + 0.3
+            assert time.monotonic() - began < 20 * 0.05 + TIMEOUT_S + SLACK_S  # one after the other would be 10 s
         finally:
             server.thaw()
 
@@ -154,7 +158,7 @@ async def test_blackholed_connections_end_by_the_deadline(server: RedisServer) -
             await backend.commit(KEY, update({"a": b"2"}))
         with pytest.raises(StoreError):
             await backend.load(KEY, tail=1)
-        assert time.monotonic() - began < 2 * (TIMEOUT_S + 0.3)
+        assert time.monotonic() - began < 2 * (TIMEOUT_S + SLACK_S)
         proxy.blackhole(False)
         await record_of(backend)
 
@@ -172,7 +176,7 @@ async def test_connections_that_are_accepted_and_never_answered_end_by_the_deadl
         calls = [backend.commit(KEY, update({"a": b"2"})) for _ in range(20)]
         ended = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(error, StoreUnavailable) for error in ended)
-        assert time.monotonic() - began < TIMEOUT_S + 0.3
+        assert time.monotonic() - began < TIMEOUT_S + SLACK_S
         proxy.half_open(False)
         assert values(await record_of(backend))["a"] == b"1"
 

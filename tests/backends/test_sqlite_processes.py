@@ -171,8 +171,8 @@ async def test_a_hint_crosses_to_another_opener_of_the_file(tmp_path: Path) -> N
     async with two.watch(KEY) as watch, two.watch(SessionKey("acme", "other")) as other:
         started = time.monotonic()
         await finish(one, "t1", grant)
-        assert await watch.wait(5) == b"commit"
-        assert time.monotonic() - started < 1
+        assert await watch.wait(10) == b"commit"
+        assert time.monotonic() - started < 5
         await one.publish(KEY, b"\x00hint")
         assert await watch.wait(5) == b"\x00hint"
         assert await watch.wait(0.05) is None

@@ -21,14 +21,20 @@ from bench.figures import Figure, at_most
 from bench.report import write_json
 from bench.setting import Setting
 
+_measured: dict[str, list[Figure]] = {}
+
 
 async def measured(name: str, folder: Path) -> list[Figure]:
+    """One run of a topic, for all tests that look at it."""
     needs_redis_server()
     peers = ("json",)  # the one that needs no environment of its own
-    try:
-        return await TOPICS[name].measure(Setting(quick=True, folder=folder, say=lambda text: None, peers=peers))
-    except DataMissing as missing:
-        pytest.skip(str(missing))
+    if name not in _measured:
+        setting = Setting(quick=True, folder=folder, say=lambda text: None, peers=peers)
+        try:
+            _measured[name] = await TOPICS[name].measure(setting)
+        except DataMissing as missing:
+            pytest.skip(str(missing))
+    return _measured[name]
 
 
 @pytest.mark.parametrize("name", sorted(TOPICS))

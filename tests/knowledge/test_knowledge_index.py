@@ -171,6 +171,7 @@ async def test_limits_are_kept(index: KnowledgeIndex) -> None:
     assert len(await index.search("goods", limit=100)) == 8
 
 
+@pytest.mark.alone
 async def test_a_search_never_blocks_the_event_loop(index: KnowledgeIndex) -> None:
     for i in range(60):
         await put(index, f"{i}.md", f"# Doc {i}\n\n" + f"Goods number {i} are returned within {i} days. " * 30)

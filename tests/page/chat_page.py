@@ -16,7 +16,9 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-WAIT_MS: Final = 8_000
+WAIT_MS: Final = 20_000
+"""For what comes at once, even on a busy machine."""
+expect.set_options(timeout=WAIT_MS)
 _VIOLATIONS: Final = """
 window.violations = [];
 addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective}: ${event.sourceFile}`));

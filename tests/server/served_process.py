@@ -99,7 +99,7 @@ async def _url(started: asyncio.subprocess.Process, log: Path) -> str:
     async with asyncio.timeout(30):
         while True:
             written = await asyncio.to_thread(log.read_text)
-            if found := re.search(r"Open (http://\S+)", written):
+            if found := re.search(r"Open (http://\S+)\s", written):
                 return found[1]
             assert started.returncode is None, written
             await asyncio.sleep(0.05)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from channel_kit import calls, channel_node, message, platform, sent
 
+from holdfast.testing.places import free_port
 from store_nodes import SOAK, Figures, eventually, url_of
 
 Scale = Callable[[int], int]
@@ -92,8 +93,8 @@ async def test_a_node_killed_during_the_model_call_is_followed_by_another(url: s
 async def test_a_callback_that_is_away_for_a_while_gets_its_reply_once(tmp_path: Path) -> None:
     """A lease of a minute: had the node that is killed held the turn meanwhile, nobody could have gone on so soon."""
     away = {"first_pause": 0.5, "longest_pause": 1, "tries": 50}
-    async with platform() as chat:
-        url = chat.url
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/replies"
     async with channel_node(tmp_path, url, channel=away, HOLDFAST_STORE__LEASE="60") as one:
         await sent(one, message("hello"))
         await eventually(lambda: b"was not taken: ConnectError" in one.log.read_bytes())
@@ -101,7 +102,7 @@ async def test_a_callback_that_is_away_for_a_while_gets_its_reply_once(tmp_path:
         one.signal(signal.SIGKILL)
     async with channel_node(tmp_path, url, node="node-1", channel=away, HOLDFAST_STORE__LEASE="60") as other:
         await eventually(lambda: other.log.read_bytes().count(b"was not taken: ConnectError") >= 2)
-        async with platform(int(url.split(":")[2].partition("/")[0])) as chat:
+        async with platform(port) as chat:
             await chat.has(1)
             await asyncio.sleep(1.5)
         assert len(chat.replies) == 1

@@ -185,7 +185,7 @@ async def test_hostile_xml_is_refused(body: bytes, status: int) -> None:
         started = time.perf_counter()
         reply = await sent(node, body)
         assert reply.status_code == status
-        assert time.perf_counter() - started < 1
+        assert time.perf_counter() - started < 5
         assert "root:" not in reply.text
 
 

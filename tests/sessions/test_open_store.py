@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +15,7 @@ import pytest
 
 from holdfast import open_store
 from holdfast.errors import ConfigError, HoldfastError, MissingExtra, ServerUnsuitable, StoreUnavailable, UnknownScheme
+from holdfast.testing.places import free_port
 from store_nodes import needs_redis_server
 
 
@@ -101,12 +101,6 @@ async def serving(serve: Serve) -> AsyncIterator[int]:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await server.wait_closed()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_a_server_that_is_not_there_is_named(caplog: pytest.LogCaptureFixture) -> None:

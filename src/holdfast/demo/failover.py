@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable
 from importlib import resources
@@ -59,9 +60,8 @@ async def run(store: str | None, kill: Kill, tell: Callable[[str], None]) -> Rep
             if redis is not None:
                 tell("starting a redis-server of its own")
                 await redis.start()
-            for node in nodes:
-                tell(f"starting {node.name}")
-                await node.start()
+            tell(f"starting {', '.join(node.name for node in nodes)}")
+            await asyncio.gather(*[node.start() for node in nodes])
             async with RoundRobinProxy([node.port for node in nodes]) as proxy:
                 return await _hold(proxy.url, nodes, kill, tell)
         finally:

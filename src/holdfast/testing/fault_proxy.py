@@ -13,10 +13,13 @@ the server; with one call at a time on a connection, these are the calls::
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal, Self
+
+from holdfast.testing.places import free_port
 
 CHUNK = 65_536
 """Bytes that one read may bring."""
@@ -154,9 +157,15 @@ class FaultProxy:
 
     async def accept(self) -> None:
         """Listens (again)."""
-        if self._server is None:
-            self._server = await asyncio.start_server(self._serve, self.host, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
+        while self._server is None:
+            port = self.port or free_port()
+            try:
+                self._server = await asyncio.start_server(self._serve, self.host, port)
+            except OSError as error:
+                if self.port or error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                self.port = port
 
     def blackhole(self, on: bool = True) -> None:
         """Nothing passes in either direction, on old and new connections; what waits is delivered when it is over."""

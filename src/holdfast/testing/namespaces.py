@@ -283,11 +283,11 @@ def _remove(namespaces: list[str]) -> None:
     for name in namespaces:
         if not (_FOLDER / name).exists():
             continue
-        for pid in _run(_program("ip"), "netns", "pids", name).split():
-            if int(pid) != os.getpid():
-                with suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-        with suppress(NamespaceTrouble):
+        with suppress(NamespaceTrouble):  # another run sweeps too, and was faster
+            for pid in _run(_program("ip"), "netns", "pids", name).split():
+                if int(pid) != os.getpid():
+                    with suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
             _run(_program("ip"), "netns", "del", name)
 
 

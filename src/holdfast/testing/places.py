@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 _PORTS: Final = range(10_000, 32_000)
@@ -16,9 +18,11 @@ class ServerMissing(RuntimeError):
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on now, and that no outgoing connection is given."""
-    while True:
-        port = random.choice(_PORTS)
+    """A loopback TCP port that nobody listens on now, and that no outgoing connection is given.
+
+    It is this process's for a long time: no other call gives it out again, nor does another worker of pytest-xdist.
+    """
+    for port in _own:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -26,6 +30,21 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
+    raise AssertionError("the ports never end")
+
+
+def _own_ports() -> Iterator[int]:
+    """The part of this worker, where tests run on several, in an order that another process is unlikely to share."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "")
+    ports = list(_PORTS)
+    if worker.isdecimal() and workers.isdecimal():
+        ports = ports[int(worker) :: max(int(workers), int(worker) + 1)]
+    random.Random().shuffle(ports)  # not by the seed of a test
+    return itertools.cycle(ports)
+
+
+_own: Final = _own_ports()
 
 
 class Place(Protocol):
