@@ -28,7 +28,7 @@ async def server() -> AsyncIterator[FakeModelServer]:
 
 
 def model_at(server: FakeModelServer, **settings: Any) -> dict[str, Any]:
-    return {"base_url": server.url, "name": "fake", "timeout": 20, "idle": 0.5, **settings}
+    return {"base_url": server.url, "name": "fake", "timeout": 20, "idle": 10, **settings}
 
 
 async def test_the_model_writes_and_cites(talk: Any, server: FakeModelServer) -> None:
@@ -81,7 +81,7 @@ async def test_a_model_that_fails_at_once_is_replaced_by_quotes(
     talk: Any, server: FakeModelServer, script: Script, reason: str
 ) -> None:
     server.script = script
-    chat = await talk_with(talk, server)
+    chat = await talk_with(talk, server, idle=0.5 if reason == "timeout" else 10)
     outcome = await chat.turn(QUESTION)
     assert outcome.reply.startswith("(The language model gave no answer:")
     assert outcome.reply.endswith(f"{QUOTE} [1]")
@@ -93,7 +93,7 @@ async def test_a_model_that_fails_at_once_is_replaced_by_quotes(
     ("script", "reason"),
     [
         (Script(["It takes two working days, as far as [1", "\x00\x00"]), "garbled"),
-        (Script(["It takes two working days, as far as [1"], hang={1: 5}), "timeout"),
+        (Script(["It takes two working days, as far as [1"], hang={1: 20}), "timeout"),
         (Script(["It takes two working days, as far as [1"], cut=True), "unreachable"),
         (Script(["It takes two working days, as far as [1"], finish=None), "cut_off"),
     ],
@@ -103,7 +103,7 @@ async def test_a_model_that_breaks_off_is_completed_by_quotes(
     talk: Any, server: FakeModelServer, script: Script, reason: str
 ) -> None:
     server.script = script
-    chat = await talk_with(talk, server)
+    chat = await talk_with(talk, server, idle=2 if reason == "timeout" else 10)
     outcome = await chat.turn(QUESTION)
     said, notice, quote = outcome.reply.split("\n\n")
     assert said == "It takes two working days, as far as"
@@ -119,8 +119,8 @@ async def test_an_answer_without_end_is_cut(talk: Any, server: FakeModelServer) 
 
 
 async def test_an_answer_that_takes_too_long_altogether_breaks_off(talk: Any, server: FakeModelServer) -> None:
-    server.script = Script(["word word word "] * 40, hang=dict.fromkeys(range(40), 0.1))
-    chat = await talk_with(talk, server, timeout=0.6)
+    server.script = Script(["word word word "] * 200, hang=dict.fromkeys(range(200), 0.1))
+    chat = await talk_with(talk, server, timeout=2)
     outcome = await chat.turn(QUESTION)
     assert outcome.messages[-1].metadata["fallback"] == "timeout"
     assert outcome.reply.startswith("word word") and QUOTE in outcome.reply

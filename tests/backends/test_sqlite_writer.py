@@ -232,6 +232,7 @@ async def test_a_read_sees_what_was_committed_before_it(backend: SqliteBackend) 
 
 
 async def test_close_ends_what_waits_and_leaves_no_thread(path: str) -> None:
+    before = set(threading.enumerate())
     backend = await open_sqlite(path, timeout=2)
     await put(backend, {"a": b"0"})
     other = locked(path)
@@ -242,7 +243,8 @@ async def test_close_ends_what_waits_and_leaves_no_thread(path: str) -> None:
         await waiting
     other.close()
     await backend.close()
-    assert [thread.name for thread in threading.enumerate() if "holdfast" in thread.name] == []
+    left = [thread.name for thread in set(threading.enumerate()) - before]
+    assert not any("holdfast" in name for name in left)
     with pytest.raises(StoreClosed):
         await put(backend, {"a": b"2"})
 

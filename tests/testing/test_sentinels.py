@@ -13,7 +13,7 @@ def test_every_sentinel_knows_the_others_and_all_replicas(sentinel_set: Sentinel
     for sentinel in sentinel_set.sentinels:
         facts = sentinel.master("mymaster")
         assert (facts["num-other-sentinels"], facts["num-slaves"], facts["flags"]) == ("2", "2", "master")
-        assert facts["down-after-milliseconds"] == "1000" and facts["quorum"] == "2"
+        assert facts["down-after-milliseconds"] == "5000" and facts["quorum"] == "2"
     where = ",".join(sentinel.where for sentinel in sentinel_set.sentinels)
     assert sentinel_set.url == f"redis+sentinel://{where}/mymaster/0"
 
