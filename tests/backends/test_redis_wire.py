@@ -17,7 +17,7 @@ from holdfast.backends.redis.urls import parse
 from holdfast.errors import OutcomeUnknown, StoreClosed, StoreError, StoreTimeout, StoreUnavailable
 from holdfast.testing.calls import KEY, missing, put, record_of, run_turn, update, values
 from holdfast.testing.fault_proxy import FaultProxy
-from holdfast.testing.servers import RedisServer, free_port
+from holdfast.testing.servers import SAVED_FOR_A_KILL, RedisServer, free_port
 
 TIMEOUT_S = 0.5
 SLACK_S = 1.5
@@ -129,7 +129,7 @@ async def test_a_call_made_while_others_wait_keeps_to_its_own_deadline(server: R
 
 
 async def test_a_killed_server_leaves_writes_unknown_and_then_unavailable() -> None:
-    async with RedisServer({"appendonly": "yes"}) as server, backend_at(server.url) as backend:
+    async with RedisServer(SAVED_FOR_A_KILL) as server, backend_at(server.url) as backend:
         await put(backend, {"a": b"1"})
         server.freeze()  # so that they are under way when it is killed
         writes = [asyncio.create_task(backend.commit(KEY, update({"a": b"2"}))) for _ in range(20)]

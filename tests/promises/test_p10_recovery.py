@@ -21,6 +21,7 @@ from recovery import Committing, Heartbeat, LeftOpen, Switches, connections, set
 from holdfast import Store, Turn, open_store
 from holdfast.errors import HoldfastError, OutcomeUnknown, StoreOverloaded, StoreTimeout, StoreUnavailable
 from holdfast.testing import FaultProxy, Faults, RedisServer, SentinelSet
+from holdfast.testing.servers import SAVED_FOR_A_KILL
 from store_nodes import Figures, eventually, needs_redis_server
 
 PROMISED_S: Final = 2.0
@@ -118,7 +119,7 @@ async def test_turns_go_on_after_a_single_server_was_started_again(
 ) -> None:
     needs_redis_server()
     rounds, took = scale(2), list[float]()
-    async with RedisServer({"appendonly": "yes"}) as server, open_store(server.url, lease=2, timeout=2) as store:
+    async with RedisServer(SAVED_FOR_A_KILL) as server, open_store(server.url, lease=2, timeout=2) as store:
         writers = Committing(store, "w", 4)
         await writers.every_one_after(time.monotonic())
         opened = LeftOpen(1)

@@ -16,7 +16,7 @@ from holdfast.testing.access import Access
 from holdfast.testing.places import ServerMissing, free_port
 from holdfast.testing.redis_connection import RedisConnection
 from holdfast.testing.server_group import close_all, start_all, wait_until
-from holdfast.testing.servers import RedisServer
+from holdfast.testing.servers import SAVED_FOR_A_KILL, RedisServer
 
 SLOTS: Final = 16_384
 _ASK_S: Final = 1.0
@@ -76,7 +76,8 @@ def _ranges(words: Iterable[str]) -> frozenset[int]:
 
 
 class RedisCluster:
-    """Primaries and replicas of a Cluster on loopback, for a ``with`` or ``async with``. Everything is saved.
+    """Primaries and replicas of a Cluster on loopback, for a ``with`` or ``async with``. Everything is saved, for a kill
+    and not for a power cut (``appendfsync no``).
 
     A primary keeps its replicas: none moves to another primary by itself.
 
@@ -103,7 +104,7 @@ class RedisCluster:
         self._replicas = replicas
         self._access = access or Access()
         self._options = {
-            "appendonly": "yes",
+            **SAVED_FOR_A_KILL,
             "repl-diskless-sync-delay": "0",
             "cluster-node-timeout": str(node_timeout_ms),
             "cluster-allow-replica-migration": "no",

@@ -14,7 +14,7 @@ from holdfast.testing.access import Access, in_quotes
 from holdfast.testing.places import Loopback, Place, ServerMissing
 from holdfast.testing.server_group import close_all, start_all, wait_until
 from holdfast.testing.server_process import RedisProcess
-from holdfast.testing.servers import RedisServer
+from holdfast.testing.servers import SAVED_FOR_A_KILL, RedisServer
 
 _POLL_S: Final = 0.02
 _ASK_S: Final = 1.0
@@ -24,7 +24,7 @@ _AT_START: Final = {"info-period": 100, "publish-period": 100}
 # four publish periods: while faults are about, that time has to be longer than what the others take to tell it.
 _HASTE: Final = {"info-period": 100, "publish-period": 1000}
 _USUAL: Final = {"info-period": 10_000, "publish-period": 2000}
-_DATA_OPTIONS: Final = {"appendonly": "yes", "repl-diskless-sync-delay": "0"}
+_DATA_OPTIONS: Final = {**SAVED_FOR_A_KILL, "repl-diskless-sync-delay": "0"}
 
 
 class NoPrimary(RuntimeError):
@@ -108,9 +108,10 @@ class SentinelSettings(TypedDict, total=False):
 class SentinelSet:
     """One primary, replicas and Sentinels on loopback (or other places), for a ``with`` or ``async with``.
 
-    Everything is saved (``appendonly yes``): a server that comes back empty would lose what it had acknowledged. Every
-    Sentinel knows all others and all replicas once it has started, so that a failover works at once. After a
-    failover that failed the Sentinels begin no other for twice the ``failover_timeout_ms``.
+    Everything is saved (``appendonly yes``, for a kill and not for a power cut: ``appendfsync no``): a server that comes
+    back empty would lose what it had acknowledged. Every Sentinel knows all others and all replicas once it has
+    started, so that a failover works at once. After a failover that failed the Sentinels begin no other for twice the
+    ``failover_timeout_ms``.
 
     Args:
         replicas: how many besides the primary.

@@ -5,13 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from holdfast.testing.access import Access, AuthClients
 from holdfast.testing.certificates import Certificates, make_certificates
 from holdfast.testing.places import Place, ServerMissing, free_port
 from holdfast.testing.server_process import RedisProcess
 
-__all__ = ["RedisServer", "ServerMissing", "TlsRedisServer", "free_port"]
+__all__ = ["SAVED_FOR_A_KILL", "RedisServer", "ServerMissing", "TlsRedisServer", "free_port"]
+
+SAVED_FOR_A_KILL: Final = {"appendonly": "yes", "appendfsync": "no"}
+"""Options with which a server that was killed has all that it acknowledged. With ``everysec``, the usual one, it may not: on a
+slow disk Redis answers for up to 2 s before it has written."""
 
 
 class RedisServer(RedisProcess):
