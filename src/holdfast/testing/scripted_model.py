@@ -59,7 +59,8 @@ class ScriptedAnswer:
 
     Attributes:
         text: what it says, a word a chunk; ``pieces`` instead says where it is cut.
-        calls: tools that it wants called: ``{"find_order": {"number": "HF20931"}}`` or pairs, or `ToolCall`.
+        calls: tools that it wants called: ``{"find_order": {"number": "HF20931"}}`` or pairs, or `ToolCall`; or a function of the
+            `ModelRequest` that returns such.
         structured: what it says as JSON.
         error: it fails with this reason of `ModelError`, after what it says. finish: why it ends.
         delay: seconds before its first piece. pause: seconds before each further piece.
@@ -71,7 +72,7 @@ class ScriptedAnswer:
 
     text: str = ""
     pieces: Sequence[str] = ()
-    calls: Mapping[str, Any] | Sequence[Any] = ()
+    calls: Mapping[str, Any] | Sequence[Any] | Callable[[ModelRequest], Any] = ()
     structured: Any = None
     error: str = ""
     finish: str = ""
@@ -91,9 +92,10 @@ class ScriptedAnswer:
             return False
         return self.after is None or re.search(self.after, request.last, re.IGNORECASE) is not None
 
-    def tool_calls(self, number: int) -> tuple[ToolCall, ...]:
+    def tool_calls(self, number: int, request: ModelRequest) -> tuple[ToolCall, ...]:
         """The calls, each with an id."""
-        pairs: Iterable[Any] = self.calls.items() if isinstance(self.calls, Mapping) else self.calls
+        wanted: Any = self.calls(request) if callable(self.calls) else self.calls
+        pairs: Iterable[Any] = wanted.items() if isinstance(wanted, Mapping) else wanted
         found = []
         for place, one in enumerate(pairs):
             if isinstance(one, ToolCall):
@@ -157,7 +159,7 @@ class ScriptedModel:
             await asyncio.sleep(answer.pause)
         if answer.error:
             raise ModelError(f"as the script says: {answer.error}", answer.error)
-        calls = answer.tool_calls(len(self.requests))
+        calls = answer.tool_calls(len(self.requests), request)
         usage = answer.usage and {"prompt_tokens": answer.usage[0], "completion_tokens": answer.usage[1]}
         yield Chunk(finish=answer.finish or ("tool_calls" if calls else "stop"), calls=calls, usage=usage)
 
