@@ -18,6 +18,7 @@ from holdfast.cli import (
     demo,
     dialogues,
     exporting,
+    handover,
     importing,
     knowledge,
     moving_in,
@@ -67,11 +68,13 @@ _store.command("import")(moving_in.import_)
 _store.command("pack")(packing.pack)
 _store.command("init")(store_init.init)
 _turns = typer.Typer(
-    name="turns", help="List turns that need somebody; try them anew, or drop them.", no_args_is_help=True
+    name="turns", help="List turns that need somebody; try them anew, drop them, or answer.", no_args_is_help=True
 )
 _turns.command("ls")(turns.ls)
 _turns.command("retry")(turns.retry)
 _turns.command("discard")(turns.discard)
+_turns.command("reply")(handover.reply)
+_turns.command("resume")(handover.resume)
 app.add_typer(_sessions)
 app.add_typer(_turns)
 app.add_typer(_store)

@@ -20,6 +20,7 @@ from holdfast.backends.records import Record, Unchanged
 from holdfast.cli.export_format import message_parts, tagged
 from holdfast.cli.options import Debug, Json, StoreUrl, Tenant, with_store
 from holdfast.cli.output import cell, clean, console, iso, moment, print_json, span
+from holdfast.cli.traces import print_traces, traces_of
 from holdfast.errors import ConfigError, SessionNotFound, UnreadableRecord
 
 _TOGETHER: Final = 50
@@ -154,22 +155,27 @@ def show(
     store: StoreUrl = "",
     tenant: Tenant = "",
     messages: Annotated[int, typer.Option("--messages", min=0, help="How many of the last messages.")] = 10,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also how their turns were answered, while that is kept.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show one session: who and when, its state, its last messages."""
-    with_store(store, tenant, lambda opened: _show(opened, session_id, messages, as_json))
+    with_store(store, tenant, lambda opened: _show(opened, session_id, messages, trace, as_json))
 
 
-async def _show(store: Store, session_id: str, count: int, as_json: bool) -> None:
+async def _show(store: Store, session_id: str, count: int, traced: bool, as_json: bool) -> None:
     record = await record_of(store, session_id, tail=count)
     if record is None:
         raise SessionNotFound(f"there is no session {session_id!r}; it may have expired, or belong to another --tenant")
     session = store.session(store.key(session_id), record, count)
     state = {name: tagged(session.state[name]) for name in sorted(session.state)}
+    traces = await traces_of(store, session_id, list(session.messages)) if traced else []
     if as_json:
         last = [message_parts(message) for message in session.messages]
-        print_json({"id": session_id, **_meta(record), "state": state, "last_messages": last})
+        more = {"traces": traces} if traced else {}
+        print_json({"id": session_id, **_meta(record), "state": state, "last_messages": last, **more})
         return
     out = console()
     facts = Table(box=None, pad_edge=False, show_header=False)
@@ -187,6 +193,8 @@ async def _show(store: Store, session_id: str, count: int, as_json: bool) -> Non
     out.print(f"\nMessages: the last {len(session.messages)} of {record.total}", style="bold")
     if len(session.messages):
         out.print(_two_columns([_said(message) for message in session.messages]))
+    if traced:
+        print_traces(traces, out)
 
 
 def _expiry(record: Record) -> str:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from holdfast import Store
+from holdfast.cli import handover
 from holdfast.cli.options import Debug, Json, StoreUrl, Tenant, with_store
 from holdfast.cli.output import cell, clean, console, iso, moment, print_json
 from holdfast.errors import ConfigError, TurnNotFound
@@ -26,6 +27,7 @@ def ls(
     tenant: Tenant = "",
     failed: Annotated[bool, typer.Option("--failed", help="Only those that failed for good.")] = False,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those that nobody holds.")] = False,
+    handed_over: Annotated[bool, typer.Option("--handover", help="Conversations that wait for a person.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many of each kind.")] = 50,
     as_json: Json = False,
     debug: Debug = False,
@@ -33,6 +35,11 @@ def ls(
     """List turns that failed for good, and accepted ones that no node holds now; deliveries of replies too."""
     if failed and overdue:
         raise ConfigError("give --failed or --overdue, or neither for both")
+    if handed_over and (failed or overdue):
+        raise ConfigError("--handover lists conversations, not turns: give it alone")
+    if handed_over:
+        _list_handovers(store, tenant, limit, as_json)
+        return
     kinds = [kind for kind, other in (("failed", overdue), ("overdue", failed)) if not other]
     rows = with_store(store, tenant, lambda opened: _rows(opened, kinds, limit))
     if as_json:
@@ -42,6 +49,17 @@ def ls(
         console().print(_table(rows))
     else:
         print("No such turns.")
+
+
+def _list_handovers(store: str, tenant: str, limit: int, as_json: bool) -> None:
+    rows = with_store(store, tenant, lambda opened: handover.rows(opened, limit))
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        console().print(handover.table(rows))
+    else:
+        print("Nobody waits for a person.")
 
 
 async def _rows(store: Store, kinds: list[str], limit: int) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import { forThisTab } from "./memory.js";
 const TEMPORARY = new Set([429, 502, 503, 504]); // a proxy's own errors among them
 const BUSY_KINDS = new Set(["queue-timeout", "turn-busy"]);
 const TEMPORARY_KINDS = new Set([...BUSY_KINDS, "turn-overtaken", "turn-conflict", "turn-parked"]);
-const MISSING_PARTS = new Set(["passage-not-found", "turn-not-found"]); // of a session that may well be there
+const MISSING_PARTS = new Set(["passage-not-found", "turn-not-found", "trace-not-found"]); // of a session that may well be there
 const CANCEL_MS = 15_000; // the server answers within 5 s where it can
 const FINAL_KINDS = new Set(["turn-failed", "turn-mismatch", "turn-finished"]);
 
@@ -44,6 +44,12 @@ export class Unreachable extends Error {}
 export const getInfo = () => getJson("v1/info");
 export const createSession = async () => (await request("v1/sessions", { method: "POST", body: {} })).json();
 export const getPassage = (path) => getJson(path);
+
+/** A conversation's figures and state; `state.handover` while a person has it. */
+export const getSession = (session) => getJson(`v1/sessions/${encodeURIComponent(session)}`);
+
+/** How a turn was answered, where the server shows that. */
+export const getTrace = (session, turnId) => getJson(`${turnsOf(session)}/${encodeURIComponent(turnId)}/trace`);
 
 /** A page of messages, oldest first; without `start`, the last ones. */
 export function getMessages(session, { start = null, limit }) {

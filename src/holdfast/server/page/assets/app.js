@@ -10,6 +10,7 @@ import { Header } from "./header.js";
 import { html, render, useEffect, useReducer, useRef, useState } from "./html.js";
 import { preferredLanguage, rememberLanguage, textsOf } from "./i18n.js";
 import { onSystemTheme, shownTheme, switchTheme } from "./theme.js";
+import { TraceDrawer } from "./trace.js";
 import { Transcript } from "./transcript.js";
 
 function App() {
@@ -20,6 +21,7 @@ function App() {
   const [keyNeeded, setKeyNeeded] = useState(false);
   const [draft, setDraft] = useState("");
   const [source, setSource] = useState(null); // {citations, number} in the drawer
+  const [traced, setTraced] = useState(null); // {session, turnId} in the drawer
   const field = useRef(null);
   const texts = textsOf(language);
   const online = useOnline(redraw);
@@ -78,6 +80,7 @@ function App() {
       onExample=${send}
       onNew=${startNew}
       onReload=${load}
+      onTrace=${info?.trace ? (session, turnId) => setTraced({ session, turnId }) : null}
     />
     <footer class="foot">
       ${!online && html`<p class="banner" role="status">${texts.offline}</p>`}
@@ -102,6 +105,7 @@ function App() {
       onNumber=${(number) => setSource({ ...source, number })}
       onClose=${() => setSource(null)}
     />`}
+    ${traced && html`<${TraceDrawer} texts=${texts} ...${traced} onClose=${() => setTraced(null)} />`}
     <${Announcer} texts=${texts} answer=${conversation.latest} />
   `;
 }

@@ -1,17 +1,19 @@
 // The conversation as this page knows it: what is shown, and what can be done with it. It draws nothing.
-import { createSession, getMessages } from "./api.js";
-import { entriesOf, isOver, liveAnswer, userEntry } from "./entries.js";
+import { createSession, getMessages, getSession } from "./api.js";
+import { entriesOf, isOver, isPersons, liveAnswer, userEntry } from "./entries.js";
 import { LiveTurn } from "./live_turn.js";
 import { keepPending, pendingTurns } from "./pending_turns.js";
 import { Places } from "./places.js";
 
 const PAGE = 50;
+const LOOK_MS = 2_000; // how soon a person's words are seen
+const LOOK_HIDDEN_MS = 10_000;
 const PARKED = 2; // connections for turns that wait for somebody's word, of six that a browser has
 
 /**
  * Attributes: `session` (its id, or null before the first message), `phase` ("new", "loading", "ready", "missing", "failed"),
  * `problem` (with "failed"), `entries`, `earlier` (how many messages come before the first one), `latest` (the answer that ended
- * last, or null). `changed` is called after every change, and `named` when the session's id is known.
+ * last, or null), `withPerson` (a person has the conversation). `changed` is called after every change, and `named` when the session's id is known.
  */
 export class Conversation {
   #changed;
@@ -19,6 +21,8 @@ export class Conversation {
   #turns = []; // that have not ended, in the order of their sending
   #places = new Places(PARKED);
   #opening = 0; // only the latest `open` may write
+  #looking = null; // the timer of the next look for a person's words, or the look itself
+  #total = 0; // messages that the log had when it was looked at
 
   constructor({ changed, named }) {
     this.#changed = changed;
@@ -39,11 +43,13 @@ export class Conversation {
     if (!session) return;
     const opening = this.#opening;
     try {
-      const { messages, start } = await getMessages(session, { limit: PAGE });
+      const { messages, start, total } = await getMessages(session, { limit: PAGE });
       if (opening !== this.#opening) return;
       this.entries = entriesOf(messages);
       this.earlier = start;
+      this.#total = total;
       this.phase = "ready";
+      if (messages.some((message) => message.metadata?.handover || isPersons(message))) await this.#look();
     } catch (problem) {
       if (opening !== this.#opening) return;
       this.#failed(problem);
@@ -73,6 +79,8 @@ export class Conversation {
   /** Stops following, without a word. The server finishes the turns. */
   leave() {
     this.#opening += 1;
+    clearTimeout(this.#looking);
+    this.#looking = null;
     for (const turn of this.#turns) turn.leave();
     this.#turns = [];
   }
@@ -138,8 +146,46 @@ export class Conversation {
     this.#turns = this.#turns.filter((other) => other !== turn);
     this.latest = answer;
     if (answer.problem?.sessionMissing) this.phase = "missing";
+    if (answer.metadata?.handover) this.#look();
     this.#remember();
     this.#changed();
+  }
+
+  /** While a person has the conversation, the page asks for new words: nothing that it sends could bring them. */
+  async #look() {
+    const { session } = this;
+    const opening = this.#opening;
+    clearTimeout(this.#looking);
+    const looking = (this.#looking = {}); // a later look takes the place of this one
+    const isLast = () => opening === this.#opening && looking === this.#looking;
+    try {
+      const { state, messages: total } = await getSession(session);
+      if (!isLast()) return;
+      if (total > this.#total) {
+        const page = await getMessages(session, { start: this.#total, limit: Math.min(200, total - this.#total) });
+        if (!isLast()) return;
+        this.#total = page.start + page.messages.length;
+        this.#take(entriesOf(page.messages));
+      }
+      this.withPerson = Boolean(state.handover);
+    } catch (problem) {
+      if (!isLast()) return;
+      if (problem.sessionMissing) {
+        this.withPerson = false;
+        this.phase = "missing";
+      } // else it is tried again
+    }
+    if (this.withPerson) this.#looking = setTimeout(() => this.#look(), document.hidden ? LOOK_HIDDEN_MS : LOOK_MS);
+    this.#changed();
+  }
+
+  /** What is new in the log; turns of this page are shown already. */
+  #take(entries) {
+    const known = new Set(this.entries.map(({ turnId }) => turnId));
+    const news = entries.filter(({ turnId }) => !known.has(turnId));
+    if (news.length === 0) return;
+    this.entries = [...this.entries, ...news];
+    this.latest = news.findLast(({ role }) => role === "assistant") ?? this.latest;
   }
 
   #turnOf(answer) {
@@ -149,7 +195,7 @@ export class Conversation {
   /** What a reload goes on with; also an answer that failed, and may be there all the same. */
   #remember() {
     if (!this.session) return;
-    const open = ({ input, state, problem }) => input !== undefined && state !== "done" && state !== "stopped" && !problem?.isFinal;
+    const open = ({ input, state, problem }) => input !== undefined && state !== "done" && state !== "stopped" && state !== "silent" && !problem?.isFinal;
     const kept = ({ turnId, input, interrupts, stopping, waitingFor }) => ({ turnId, input, interrupts, stopping, waitingFor });
     keepPending(this.session, this.entries.filter(open).map(kept));
   }
@@ -179,6 +225,8 @@ export class Conversation {
     this.entries = [];
     this.earlier = 0;
     this.latest = null;
+    this.withPerson = false;
+    this.#total = 0;
   }
 }
 

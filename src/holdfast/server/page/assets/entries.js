@@ -2,7 +2,7 @@
 
 /**
  * An answer's states: "working" (streams, waits for earlier ones, or will be sent), "lost" (the connection is being made
- * again), "parked" (waits for `waitingFor`, "" where that is not known, until `deadline` at the longest), "stopped" (cancelled;
+ * again), "silent" (a person has the conversation: there is no answer, and nothing is shown), "parked" (waits for `waitingFor`, "" where that is not known, until `deadline` at the longest), "stopped" (cancelled;
  * keeps what was said), "failed" (with `problem`), "done".
  *
  * `stopping`: its end was asked for; `telling`: so was what it waits for. `refusal`: {of: "stop" or "tell", problem} where that
@@ -20,14 +20,19 @@ export function userEntry(turnId, text) {
 
 /** Entries of the messages that have something to show: a tool's messages do not. `next` is the entry that comes after them. */
 export function entriesOf(messages, next = null) {
-  const entries = messages.filter(({ role, content }) => (role === "user" || role === "assistant") && content).map(entryOf);
+  const silent = new Set(messages.filter(({ metadata }) => metadata?.handover === "waiting").map(({ turn_id: turnId }) => turnId));
+  const shown = messages.filter(({ role, content }) => (role === "user" || role === "assistant") && content);
+  const entries = shown.map((message) => entryOf(message, silent.has(message.turn_id)));
   return entries.flatMap((entry, at) => (isUnanswered(entry, entries[at + 1] ?? next) ? [entry, unanswered(entry)] : [entry]));
 }
 
 /** Whether there is nothing more to come. */
-export const isOver = ({ state }) => state === "stopped" || state === "failed" || state === "done";
+export const isOver = ({ state }) => state === "stopped" || state === "failed" || state === "done" || state === "silent";
 
-function entryOf(message) {
+/** Whether a person said it. */
+export const isPersons = ({ metadata }) => metadata?.by === "person";
+
+function entryOf(message, silent) {
   return {
     ...blank(message.role, message.turn_id),
     key: `${message.turn_id}/${message.role}/${message.index}`,
@@ -35,12 +40,12 @@ function entryOf(message) {
     citations: message.citations,
     metadata: message.metadata,
     node: message.metadata?.node ?? "",
-    state: message.metadata?.cancelled ? "stopped" : "done",
+    state: message.metadata?.cancelled ? "stopped" : silent ? "silent" : "done",
   };
 }
 
 /** The log holds whole turns only: this one was cancelled before a word was said. */
-const isUnanswered = (entry, next) => entry.role === "user" && entry.turnId !== "" && next?.role !== "assistant";
+const isUnanswered = (entry, next) => entry.role === "user" && entry.turnId !== "" && entry.state !== "silent" && next?.role !== "assistant";
 const unanswered = ({ turnId }) => ({ ...blank("assistant", turnId), state: "stopped" });
 
 /** One event of the turn's stream, applied to its answer. */
@@ -93,7 +98,8 @@ function park(answer, { waiting_for: waitingFor, left }) {
 }
 
 function finish(answer, outcome) {
-  answer.state = outcome.status === "cancelled" ? "stopped" : "done";
+  const silent = !outcome.reply && outcome.metadata?.handover === "waiting";
+  answer.state = outcome.status === "cancelled" ? "stopped" : silent ? "silent" : "done";
   answer.text = outcome.reply;
   answer.citations = outcome.citations;
   answer.metadata = outcome.metadata;

@@ -21,4 +21,5 @@ export const arrowToTop = () => icon("M5 4h10M10 16.500V8M5.500 12L10 7.500l4.50
 export const arrowDown = () => icon("M10 4v11.500M5 10.500l5 5 5-5");
 export const square = () => icon("M6.500 6.500h7v7h-7z");
 export const cross = () => icon("M5 5l10 10M15 5L5 15");
+export const person = () => icon("M10 4a3 3 0 1 0 0 6a3 3 0 0 0 0-6z", "M4.500 16.500c.5-3 2.800-4.500 5.500-4.500s5 1.500 5.500 4.500");
 export const leaf = () => icon("M5.500 3.500h6l3.500 3.500v9.500h-9.500z", "M8 9.500h4.500M8 12.500h4.500");

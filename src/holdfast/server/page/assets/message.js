@@ -1,7 +1,8 @@
 import { grouped, titleOf } from "./citations.js";
 import { html, useLayoutEffect, useRef } from "./html.js";
 import { languageOf, reasonOf, timeOf } from "./i18n.js";
-import { leaf, square } from "./icons.js";
+import { isPersons } from "./entries.js";
+import { leaf, person, square } from "./icons.js";
 import { fragmentOf } from "./markdown.js";
 
 /** What the user said: plain text, as it was written. */
@@ -14,8 +15,10 @@ export function UserMessage({ texts, entry }) {
 }
 
 /** The answer in whatever state it is, its sources, and who gave it. */
-export function Answer({ texts, entry, onSource, onRetry, onCancel, onDecide }) {
+export function Answer({ texts, entry, onSource, onRetry, onCancel, onDecide, onTrace }) {
   const { state } = entry;
+  if (isPersons(entry)) return html`<${PersonsMessage} texts=${texts} entry=${entry} />`;
+  if (state === "silent") return null;
   const working = state === "working" || state === "lost";
   const open = working || state === "parked";
   return html`
@@ -28,7 +31,18 @@ export function Answer({ texts, entry, onSource, onRetry, onCancel, onDecide }) 
       ${open && entry.refusal && html`<${Refusal} texts=${texts} entry=${entry} />`}
       ${state === "failed" && html`<${Failed} texts=${texts} entry=${entry} onRetry=${onRetry} />`}
       ${entry.citations.length > 0 && html`<${Sources} texts=${texts} entry=${entry} onSource=${onSource} />`}
-      ${(state === "done" || state === "stopped") && html`<${Origin} texts=${texts} entry=${entry} />`}
+      ${(state === "done" || state === "stopped") && html`<${Origin} texts=${texts} entry=${entry} onTrace=${onTrace} />`}
+    </article>
+  `;
+}
+
+/** What a person said in the assistant's place. */
+function PersonsMessage({ texts, entry }) {
+  const name = entry.metadata.name || texts.person;
+  return html`
+    <article class="message answer person" aria-label=${name} data-state=${entry.state}>
+      <p class="person-name">${person()}${name}</p>
+      <${Reply} texts=${texts} entry=${entry} streaming=${false} onSource=${() => {}} />
     </article>
   `;
 }
@@ -146,7 +160,7 @@ function Sources({ texts, entry, onSource }) {
 }
 
 /** How the answer was made or ended, and which node served it: as much of it as is known. */
-function Origin({ texts, entry }) {
+function Origin({ texts, entry, onTrace }) {
   const { state, text, metadata, node, version, attempts } = entry;
   const stopped = state === "stopped" && (text ? texts.stopped : texts.unanswered);
   const made = stopped || (metadata.fallback ? texts.fallback : texts.modes[metadata.mode]);
@@ -155,11 +169,13 @@ function Origin({ texts, entry }) {
     version !== null && texts.version(version),
     attempts > 1 && texts.attempts(attempts),
   ].filter((known) => known && (text || !stopped)); // what was not answered was answered by nobody
-  if (!made && served.length === 0) return null;
+  const traced = onTrace && entry.turnId && metadata?.handover !== "ended"; // a person's turn has nothing to tell
+  if (!made && served.length === 0 && !traced) return null;
   return html`
     <p class="origin">
       ${made && html`<span class="made" data-stopped=${Boolean(stopped)}>${stopped ? square() : leaf()}${made}</span>`}
       ${served.length > 0 && html`<span class="served">${served.join(" · ")}</span>`}
+      ${traced && html`<button class="link" type="button" onClick=${onTrace}>${texts.trace.open}</button>`}
     </p>
   `;
 }

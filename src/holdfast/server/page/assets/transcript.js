@@ -1,10 +1,11 @@
 import { html, useRef, useState } from "./html.js";
 import { arrowDown } from "./icons.js";
+import { isPersons } from "./entries.js";
 import { Answer, UserMessage } from "./message.js";
 import { useEndInSight } from "./scrolling.js";
 
 /** The conversation itself, or what is said where there is none. */
-export function Transcript({ texts, conversation, onSource, onExample, onNew, onReload }) {
+export function Transcript({ texts, conversation, onSource, onExample, onNew, onReload, onTrace }) {
   const scroller = useRef(null);
   const { away, toEnd, keepPlace } = useEndInSight(scroller);
   const { phase, entries, earlier } = conversation;
@@ -30,10 +31,12 @@ export function Transcript({ texts, conversation, onSource, onExample, onNew, on
                     onRetry=${() => (toEnd(), conversation.retry(entry))}
                     onCancel=${() => conversation.cancel(entry)}
                     onDecide=${(approved) => conversation.decide(entry, approved)}
+                    onTrace=${onTrace && (() => onTrace(conversation.session, entry.turnId))}
                   />`,
             )}
           </section>
         `}
+        ${conversation.withPerson && phase === "ready" && html`<${WithPerson} texts=${texts} entries=${entries} />`}
         ${phase === "missing" && html`<${Offer} say=${texts.missing} label=${texts.newConversation} onClick=${onNew} />`}
       </div>
       ${away &&
@@ -42,6 +45,12 @@ export function Transcript({ texts, conversation, onSource, onExample, onNew, on
       </button>`}
     </main>
   `;
+}
+
+/** Why nothing answers at once. */
+function WithPerson({ texts, entries }) {
+  const answered = isPersons(entries.findLast(({ role }) => role === "assistant") ?? {});
+  return html`<p class="notice with-person" role="status">${answered ? texts.withPerson : texts.waitingForPerson}</p>`;
 }
 
 function Welcome({ texts, onExample }) {
