@@ -50,7 +50,8 @@ class ValueList:
             for length in self._lengths:
                 value = self._names.get(low[start : start + length])
                 free = start + length
-                if value is not None and not (free < len(low) and _glued(low[free - 1], low[free])):
+                whole = free == len(low) or (free < len(low) and not _glued(low[free - 1], low[free]))
+                if value is not None and whole:
                     yield from self._misspelt(text, low, ends[-1], start)
                     yield self._found(value, text, start, free)
                     ends.append(free)

@@ -72,7 +72,7 @@ class Classifier:
         values, columns, starts = _sparse([*features.rows(texts), *features.rows([*names.values()])])
         matrix = csr((values, columns, starts), shape=(len(starts) - 1, features.count))
         rounds = _ROUNDS[len(pairs) >= _MANY]
-        model = logistic_regression(C=_STRENGTH, max_iter=rounds, tol=1e-3)
+        model = logistic_regression(C=_STRENGTH, max_iter=rounds, tol=1e-4)
         with warnings.catch_warnings(action="ignore", category=unfinished):  # the number of iterations is chosen
             model.fit(matrix, np.asarray([*labels, *names]))
         intents = [str(label) for label in model.classes_]
@@ -136,6 +136,11 @@ def numpy() -> Any:
     except ImportError as error:
         raise MissingExtra('intents need numpy: pip install "holdfast[nlu]"') from error
     return np
+
+
+def load_libraries() -> None:
+    """Imports what training needs, which takes longer than a small training itself. Raises `MissingExtra`."""
+    _scikit_learn()
 
 
 def _scikit_learn() -> tuple[Any, Any, Any]:

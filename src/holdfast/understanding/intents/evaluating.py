@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from holdfast.errors import ExamplesUnusable
-from holdfast.understanding.intents.examples import OUT_OF_SCOPE
+from holdfast.understanding.intents.classifier import load_libraries
+from holdfast.understanding.intents.examples import OUT_OF_SCOPE, sorted_out
 from holdfast.understanding.intents.model import IntentModel, Prediction
 from holdfast.understanding.intents.rows import LabelledRow, sampled
 
@@ -97,6 +98,7 @@ def evaluate(
         train = sampled(train, per_intent, seed)
     in_scope = [row for row in test if row.category != OUT_OF_SCOPE]
     _check(train, in_scope)
+    load_libraries()
     began = time.perf_counter()
     model = _model(train, seed, cache, tell, "training")
     train_seconds = time.perf_counter() - began
@@ -151,6 +153,7 @@ def macro_f1(right: Sequence[str], given: Sequence[str]) -> float:
 
 
 def _check(train: Sequence[LabelledRow], in_scope: Sequence[LabelledRow]) -> None:
+    sorted_out([(row.text, row.category) for row in train])
     if not in_scope:
         raise ExamplesUnusable("the test has no rows in scope")
     known = {row.category for row in train}
