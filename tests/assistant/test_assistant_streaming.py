@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from holdfast import Citation
 from holdfast.assistant.citing import CheckedCitations
 from holdfast.assistant.masking import Masker
-from holdfast.assistant.model_answer import is_garbled
+from holdfast.assistant.models.checking import is_garbled
 from holdfast.assistant.speaker import Speaker
 
 PASSAGES = [Citation("a.md"), Citation("b.md"), Citation("c.md")]
