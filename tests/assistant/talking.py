@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +23,9 @@ RETURNS = Passage(
     "p1", "returns.md", "Returns", 2, 0, 60, "Goods can be returned within 7 days. 商品签收后 7 天内可以退货。"
 )
 SHIPPING = Passage("p2", "shipping.md", "Shipping", None, 0, 30, "Shipping takes 2 working days.")
+
+
+ORDER_TASK = Path(__file__).with_name("order_task.toml")
 
 
 class ShelfOfTwo:
@@ -97,6 +101,11 @@ class Conversation:
 Talk = Callable[..., Any]
 
 
+def order_task(**changes: Any) -> list[dict[str, Any]]:
+    """The sample's order status as ``[[tasks]]``."""
+    return [{**load_config(ORDER_TASK).tasks[0].model_dump(), **changes}]
+
+
 @pytest.fixture
 def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a model nor a store of whoever runs the tests."""
@@ -105,13 +114,15 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sample(**sections: Any) -> Config:
-    """The sample's config, without its index, and with sections changed."""
+    """The sample's config, without its index, and with sections changed; with tasks of its own, without the sample's flows."""
+    if "tasks" in sections:
+        sections["assistant"] = {"flows": [], **sections.get("assistant", {})}
     return load_config(overrides={"knowledge": {"index": "", "folders": []}, **sections})
 
 
 @pytest.fixture
 async def talk(no_settings_around: None) -> AsyncIterator[Talk]:
-    """Opens conversations: ``await talk(knowledge=..., model=..., tasks=[...])``."""
+    """Opens conversations: ``await talk(knowledge=..., model=..., tasks=[...])``. ``as_task``: with the task of `order_task` only."""
     async with AsyncExitStack() as stack:
 
         async def start(
@@ -119,8 +130,11 @@ async def talk(no_settings_around: None) -> AsyncIterator[Talk]:
             model: Model | None = None,
             urls: Sequence[str] = ("memory:",),
             model_settings: dict[str, Any] | None = None,
+            as_task: bool = False,
             **sections: Any,
         ) -> Conversation:
+            if as_task:
+                sections["tasks"] = order_task()
             config = sample(model=model_settings or {}, **sections)
             assistant = await build_assistant(config, knowledge=knowledge or ShelfOfTwo(), model=model)
             stack.push_async_callback(assistant.aclose)

@@ -1,8 +1,9 @@
-"""Whole conversations with the sample task, in Chinese and English, over a real store."""
+"""Whole conversations about an order, in Chinese and English, over a real store: as a flow file, and as a task of the config."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ pytest_plugins = ["talking"]
 
 TWO_ORDERS = "13800001234"
 ONE_ORDER = "13900005678"
+
+
+@pytest.fixture(params=["flow file", "task"])
+def talk(request: pytest.FixtureRequest, talk: Any) -> Any:
+    """As `talking.talk`, with the sample's flows, then with the same task in the config."""
+    return functools.partial(talk, as_task=request.param == "task")
 
 
 async def test_an_order_is_found_over_several_turns_in_chinese(talk: Any) -> None:
@@ -72,7 +79,7 @@ async def test_a_slot_that_is_called_wrong_is_asked_for_again(talk: Any, words: 
     await chat.say("第一个")
     await chat.say(words)
     state = await chat.state()
-    assert state["task"]["asking"] == "phone" and "phone" not in state
+    assert state["flow"][-1]["asking"] == "phone" and "phone" not in state
 
 
 @pytest.mark.parametrize(
@@ -109,7 +116,7 @@ async def test_a_task_is_cancelled(talk: Any, words: str) -> None:
     chat = await talk()
     await chat.say("查订单")
     await chat.say(words)
-    assert "task" not in await chat.state()
+    assert "flow" not in await chat.state()
 
 
 @pytest.mark.parametrize("words", ["怎么取消订单?", "How do I cancel an order?"])
@@ -117,7 +124,7 @@ async def test_asking_about_cancelling_cancels_nothing(talk: Any, words: str) ->
     chat = await talk()
     await chat.say("查订单")
     await chat.say(words)
-    assert (await chat.state())["task"]["asking"] == "phone"
+    assert (await chat.state())["flow"][-1]["asking"] == "phone"
 
 
 async def test_nothing_to_cancel_is_said(talk: Any) -> None:
@@ -131,7 +138,7 @@ async def test_a_number_that_is_no_phone_number_is_asked_for_again_and_at_last_g
     assert "11 digits" in await chat.say("1380000")
     assert "11 digits" in await chat.say("12345678901")
     assert "stop order status" in await chat.say("138 0000")
-    assert "task" not in await chat.state()
+    assert "flow" not in await chat.state()
 
 
 async def test_an_unknown_phone_number_is_asked_for_again_and_at_last_given_up(talk: Any) -> None:
@@ -140,7 +147,7 @@ async def test_an_unknown_phone_number_is_asked_for_again_and_at_last_given_up(t
     assert "没有查到 137****0000" in await chat.say("13700000000", secret="13700000000")
     assert "没有查到" in await chat.say("13700000001", secret="13700000001")
     assert "稍后" in await chat.say("13700000002", secret="13700000002")
-    assert "task" not in await chat.state()
+    assert "flow" not in await chat.state()
 
 
 async def test_an_unknown_order_shows_the_choices(talk: Any) -> None:
@@ -197,7 +204,7 @@ async def test_that_is_wrong_about_a_quoted_answer_does_not_reopen_the_order(tal
     await chat.say(ONE_ORDER)
     await chat.say("退货要几天?")
     await chat.say("不对")
-    assert (await chat.state())["task"]["done"]
+    assert (await chat.state())["flow"][-1]["done"]
 
 
 @pytest.mark.parametrize("urls", [1, 2])

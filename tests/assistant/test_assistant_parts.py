@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from talking import ShelfOfTwo, sample
+from talking import ShelfOfTwo, order_task, sample
 
 from holdfast.assistant.building import build_assistant
 from holdfast.assistant.context import Context
@@ -31,8 +31,7 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def with_tool(path: str, **changes: Any) -> list[dict[str, Any]]:
-    task = load_config().tasks[0].model_dump()
-    return [{**task, "tool": path, **changes}]
+    return order_task(tool=path, **changes)
 
 
 def raises(phone: str) -> dict[str, Any]:
@@ -90,7 +89,7 @@ async def test_a_failed_tool_need_not_be_tried_again(talk: Any, tools: ModuleTyp
     await chat.say("查订单")
     await chat.say("13900005678")
     await chat.say(words)
-    assert "task" not in await chat.state()
+    assert "flow" not in await chat.state()
 
 
 async def test_a_tool_is_not_called_again_by_another_attempt(talk: Any, tools: ModuleType) -> None:
@@ -131,7 +130,7 @@ async def test_a_tool_is_not_called_again_by_another_attempt(talk: Any, tools: M
             {"assistant": {"texts": {"en": {"greting": "Hi"}}}},
             "assistant.texts.en.greting is not a text; did you mean 'greeting'?",
         ),
-        ({"tasks": with_tool("holdfast.samples.tools:find_ordr")}, "tasks.order_status.tool"),
+        ({"tasks": with_tool("holdfast.samples.tools:find_ordr")}, "no function or class 'find_ordr'"),
         ({"tasks": with_tool("find_order")}, "not of the form package.module:name"),
     ],
 )
@@ -171,7 +170,7 @@ async def test_parts_can_be_ones_own(talk: Any, tools: ModuleType) -> None:
 
 
 async def test_texts_can_be_replaced(talk: Any) -> None:
-    chat = await talk(assistant={"texts": {"en": {"greeting": "Ahoy! {tasks}?"}}})
+    chat = await talk(assistant={"texts": {"en": {"greeting": "Ahoy! {tasks}?"}}}, tasks=order_task())
     assert await chat.say("hello") == "Ahoy! order status?"
 
 
@@ -206,10 +205,10 @@ async def test_a_task_that_the_config_no_longer_has_is_forgotten(talk: Any) -> N
 
 
 @pytest.mark.parametrize(
-    "kept", ["text", 3, None, [], {"name": 5}, {"name": "order_status", "asking": "gone", "choices": "x"}]
+    "kept", ["text", 3, None, [], [{"name": 5}], [{"name": "order_status", "asking": "gone", "choices": "x"}]]
 )
 async def test_a_position_that_is_none_is_harmless(talk: Any, kept: Any) -> None:
     chat = await talk()
-    await chat.stores[0].set("s-1", {"task": kept})
+    await chat.stores[0].set("s-1", {"flow": kept})
     assert await chat.say("退货要几天?")
     assert await chat.say("查订单")

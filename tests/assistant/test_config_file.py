@@ -50,7 +50,7 @@ def test_the_sample_is_complete() -> None:
     assert config.server.host == "127.0.0.1"
     assert config.knowledge.folders[0].name == "knowledge" and config.knowledge.folders[0].is_absolute()
     assert config.sensitive == {"phone": "phone"}
-    assert [task.name for task in config.tasks] == ["order_status"]
+    assert config.tasks == () and config.assistant.flows[0].name == "flows" and config.assistant.flows[0].is_dir()
     assert not config.model.configured
 
 

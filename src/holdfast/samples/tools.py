@@ -1,35 +1,20 @@
-"""The sample's tool: orders of a small shop, in a table. A real one would ask the shop's own system."""
+"""The sample's tools. They keep nothing: what they "do" has a number made of what was asked for and of the idempotency key, so that
+the same call has the same result on every node, and another attempt of a turn does nothing twice."""
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from holdfast.samples.orders import GIFT_CARDS, ORDERS, Order, order_of
+from holdfast.tools import tool
+
+_LUNCH: Final = ("12:00", "13:00")
+_SUNDAY: Final = 6
 
 
-class Order(NamedTuple):
-    """An order as the shop keeps it."""
-
-    number: str
-    phone: str
-    item: dict[str, str]
-    status: dict[str, str]
-    placed: date
-
-
-_SHIPPED: Final = {"zh": "已发货，预计明天送达", "en": "shipped, and expected tomorrow"}
-_PACKING: Final = {"zh": "正在打包，预计今天发出", "en": "being packed, and leaves today"}
-_DELIVERED: Final = {"zh": "已签收", "en": "delivered"}
-_REFUNDING: Final = {"zh": "退款处理中,3 个工作日内到账", "en": "being refunded, which takes up to 3 working days"}
-
-ORDERS: Final = (
-    Order("HF20931", "13800001234", {"zh": "蓝牙耳机", "en": "Bluetooth headphones"}, _SHIPPED, date(2026, 9, 14)),
-    Order("HF20987", "13800001234", {"zh": "机械键盘", "en": "mechanical keyboard"}, _PACKING, date(2026, 9, 20)),
-    Order("HF20415", "13900005678", {"zh": "电热水壶", "en": "electric kettle"}, _DELIVERED, date(2026, 8, 30)),
-    Order("HF20772", "13700002468", {"zh": "台灯", "en": "desk lamp"}, _REFUNDING, date(2026, 9, 3)),
-)
-"""Try 138 0000 1234 (two orders), 139 0000 5678 or 137 0000 2468 (one each)."""
-
-
+@tool
 def find_order(phone: str, order_number: str | None = None) -> dict[str, Any]:
     """A customer's order. Without a number: the only one, or a choice of all.
 
@@ -52,11 +37,79 @@ def find_order(phone: str, order_number: str | None = None) -> dict[str, Any]:
             "number": order.number,
             "item": order.item,
             "status": order.status,
+            "stage": order.stage,
             "placed": order.placed.isoformat(),
         },
     }
 
 
+@tool(asks=True)
+def open_return(phone: str, order_number: str, reason: str, idempotency_key: str) -> dict[str, Any]:
+    """Registers the return of an order.
+
+    Args:
+        reason: wrong_size, faulty, not_as_described or changed_mind.
+
+    Outcomes: ``opened``, with a ``return_number`` and who pays the ``postage``; ``refused`` (not this customer's).
+    """
+    order = _own(phone, order_number)
+    if order is None:
+        return {"outcome": "refused"}
+    return {
+        "outcome": "opened",
+        "return_number": _number("RT", order.number, idempotency_key),
+        "postage": "shop" if reason in ("faulty", "not_as_described") else "customer",
+    }
+
+
+@tool(asks=True)
+def change_delivery_address(phone: str, order_number: str, address: str, idempotency_key: str) -> dict[str, Any]:
+    """Sends an order that is still being packed to another address.
+
+    Outcomes: ``changed``, with a ``change_number``; ``too_late`` (it has left meanwhile, or is not this customer's).
+    """
+    order = _own(phone, order_number)
+    if order is None or order.stage != "packing":
+        return {"outcome": "too_late"}
+    return {"outcome": "changed", "change_number": _number("AD", order.number, address, idempotency_key)}
+
+
+@tool(asks=True)
+def book_call(phone: str, call_day: str, call_time: str, idempotency_key: str) -> dict[str, Any]:
+    """Books a call-back.
+
+    Args:
+        call_day: like 2026-09-22. call_time: like 15:30.
+
+    Outcomes: ``booked``, with a ``call_number``; ``full`` (nobody is there at that time).
+    """
+    if _LUNCH[0] <= call_time < _LUNCH[1]:
+        return {"outcome": "full"}
+    return {"outcome": "booked", "call_number": _number("CB", phone, call_day, call_time, idempotency_key)}
+
+
+@tool
+def gift_card_balance(card_number: str) -> dict[str, Any]:
+    """What is left on a gift card. Outcomes: ``found``, ``unknown``."""
+    balance = GIFT_CARDS.get(card_number)
+    return {"outcome": "unknown"} if balance is None else {"outcome": "found", "balance": balance}
+
+
+def is_working_day(day: str) -> bool:
+    """Whether somebody can call on that day (``2026-09-22``): Monday to Saturday. A slot's ``check``."""
+    return date.fromisoformat(day).weekday() != _SUNDAY
+
+
+def _own(phone: str, number: str) -> Order | None:
+    order = order_of(number)
+    return order if order is not None and order.phone == phone else None
+
+
 def _choice(order: Order) -> dict[str, Any]:
     label = {language: f"{order.number} · {item}" for language, item in order.item.items()}
     return {"value": order.number, "label": label}
+
+
+def _number(kind: str, *of: str) -> str:
+    digest = hashlib.blake2b("\0".join(of).encode(), digest_size=8).digest()
+    return f"{kind}{int.from_bytes(digest) % 1_000_000:06}"
