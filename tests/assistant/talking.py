@@ -122,7 +122,7 @@ def sample(**sections: Any) -> Config:
 
 @pytest.fixture
 async def talk(no_settings_around: None) -> AsyncIterator[Talk]:
-    """Opens conversations: ``await talk(knowledge=..., model=..., tasks=[...])``. ``as_task``: with the task of `order_task` only."""
+    """Opens conversations: ``await talk(knowledge=..., model=..., tasks=[...])``. ``as_task``: with `order_task` only."""
     async with AsyncExitStack() as stack:
 
         async def start(

@@ -16,7 +16,6 @@ from holdfast.assistant.building import build_assistant
 from holdfast.assistant.context import Context
 from holdfast.assistant.contract import Understanding
 from holdfast.assistant.parts import Parts
-from holdfast.config import load_config
 from holdfast.errors import ConfigError, IndexUnusable
 
 pytest_plugins = ["talking"]
