@@ -87,10 +87,9 @@ class Persons:
     async def handle(self, turn: Turn) -> None:
         """Runs a person's turn."""
         assert turn.input is not None
-        if turn.input.role == "assistant":
-            await turn.step("deliver", self._deliver, turn.key.id, turn.id, turn.input.content)
-        else:
-            end(turn, self._texts)
+        text = turn.input.content if turn.input.role == "assistant" else end(turn, self._texts)
+        if text:
+            await turn.step("deliver", self._deliver, turn.key.id, turn.id, text)
 
     # --- channels ---
 
@@ -122,11 +121,14 @@ class Persons:
         return WaitingList(self._store.beside(HANDOVERS), self._store)
 
 
-def end(turn: Turn, texts: Texts) -> None:
-    """Gives the conversation back, where that is what the person's turn is for."""
-    if turn.input is not None and turn.input.role == "system" and turn.state.pop(KEY, None) is not None:
-        language: Language = "en" if turn.state.get("language") == "en" else "zh"
-        turn.reply(texts.get("handover_ended", language), handover="ended")
+def end(turn: Turn, texts: Texts) -> str:
+    """Gives the conversation back, where that is what the person's turn is for; what the user is told then, else ""."""
+    if turn.input is None or turn.input.role != "system" or turn.state.pop(KEY, None) is None:
+        return ""
+    language: Language = "en" if turn.state.get("language") == "en" else "zh"
+    text = texts.get("handover_ended", language)
+    turn.reply(text, handover="ended")
+    return text
 
 
 def _by(name: str) -> dict[str, Any]:

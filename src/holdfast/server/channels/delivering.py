@@ -34,6 +34,9 @@ _REMEMBERED_S: Final = 24 * 3600.0
 _FIRST_LOOK_S: Final = 1.0
 _LONGEST_LOOK_S: Final = 60.0
 
+_WAITS: Final = "waiting"
+"""For a turn without a reply, because a person has the conversation: there is nothing to deliver."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -77,6 +80,8 @@ class Delivering:
             text, status = inbound.text, "completed"
         else:
             text, status = await self._answered(turn, inbound)
+            if status == _WAITS and not text:
+                return
         for number, part in enumerate(self.channel.parts(text)):
             key = self._digest("key", inbound.session, inbound.message_id, str(number))
             await self._delivered(turn, f"part-{number}", Outbound(inbound, part, status, key))
@@ -91,6 +96,7 @@ class Delivering:
             if reply is not None:
                 if reply.get("person"):
                     await turn.step("link", self._link, session_id, inbound)
+                    return reply["text"], reply["status"] if reply["text"] else _WAITS
                 return reply["text"], reply["status"]
             await turn.sleep(f"look-{number}", _grown(_FIRST_LOOK_S, _LONGEST_LOOK_S, number))
         raise AssertionError
