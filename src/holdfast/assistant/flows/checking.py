@@ -1,33 +1,42 @@
-"""What cannot work in flows, although each file is well-formed: names that lead nowhere, steps that are never reached, loops."""
+"""What cannot work in flows, although each file is well-formed: names that lead nowhere, steps that are never reached,
+loops; and what probably does not do what it should."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from holdfast.assistant.flows.endings import never_ending
 from holdfast.assistant.flows.flow_set import FlowSet
-from holdfast.assistant.flows.program import END, Instruction, Program
+from holdfast.assistant.flows.hints import hints
+from holdfast.assistant.flows.program import Instruction, Program
 from holdfast.assistant.flows.schema import (
     Ask,
     Call,
     Confirm,
     Forget,
-    If,
     Link,
     Response,
     Run,
     Say,
-    Switch,
 )
 from holdfast.assistant.flows.yaml_source import Problem, Source
 from holdfast.config import Language
 from holdfast.config.fields import nearest
 
 
-def checked(flows: FlowSet, sources: Mapping[str, Source], languages: Sequence[Language]) -> Iterator[Problem]:
-    """Whatever is wrong in flows that came from files. ``sources``: by the flow's name."""
+def checked(
+    flows: FlowSet, sources: Mapping[str, Source], languages: Sequence[Language], *, whole: bool = True
+) -> Iterator[Problem]:
+    """Whatever is wrong in flows that came from files. ``sources``: by the flow's name. ``whole``: whether all flows and responses
+    are there; where some could not be read, nobody can tell what a name leads to."""
+    endless = never_ending(flows)
     for name, source in sources.items():
         program = flows.programs[name]
-        yield from _flow(flows, program, source, languages)
+        yield from _flow(flows, program, source, languages, whole)
+        if name in endless:
+            what = "the flow never ends from here, and never waits for the user"
+            yield _problem(source, program, program.instructions[endless[name]], what)
+        yield from hints(flows, program, source)
 
 
 def unknown_tools(flows: FlowSet, tools: Collection[str]) -> Iterator[Problem]:
@@ -42,7 +51,9 @@ def unknown_tools(flows: FlowSet, tools: Collection[str]) -> Iterator[Problem]:
                 )
 
 
-def _flow(flows: FlowSet, program: Program, source: Source, languages: Sequence[Language]) -> Iterator[Problem]:
+def _flow(
+    flows: FlowSet, program: Program, source: Source, languages: Sequence[Language], whole: bool
+) -> Iterator[Problem]:
     top = ("flows", program.name)
     flow = program.flow
     for language in languages:
@@ -60,64 +71,56 @@ def _flow(flows: FlowSet, program: Program, source: Source, languages: Sequence[
                 yield source.problem(
                     (*place, "depends"), f"depends: there is no slot {other!r}{nearest(other, flow.slots)}"
                 )
+            elif other == name:
+                yield source.problem((*place, "depends"), "depends: a slot cannot depend on itself")
+    for language, phrases in flow.triggers.items():
+        for number, phrase in enumerate(phrases):
+            if not phrase.replace("*", "").strip():
+                yield source.problem((*top, "triggers", language, number), "a trigger has to have words")
     reachable = program.reachable()
     for number, instruction in enumerate(program.instructions):
-        yield from (
-            _problem(source, program, instruction, what) for what in _step(flows, program, instruction, languages)
-        )
-        if number not in reachable:
+        for what in _step(flows, program, instruction, languages, whole):
+            yield _problem(source, program, instruction, what)
+        if number not in reachable and (number == 0 or number - 1 in reachable):  # the first one of a stretch
             yield _problem(source, program, instruction, "this step is never reached")
-    yield from _loops(program, source)
 
 
 def _problem(source: Source, program: Program, instruction: Instruction, what: str) -> Problem:
     return source.problem(("flows", program.name, "steps", *instruction.place), what)
 
 
-def _step(flows: FlowSet, program: Program, instruction: Instruction, languages: Sequence[Language]) -> Iterator[str]:
+def _step(
+    flows: FlowSet, program: Program, instruction: Instruction, languages: Sequence[Language], whole: bool
+) -> Iterator[str]:
     slots = program.flow.slots
     match instruction.step:
         case Ask(ask=name, say=say):
             if name not in slots:
-                yield f"ask: the flow has no slot {name!r}{nearest(name, slots)}"
+                yield f"ask: the flow has no slot {name!r}{_nearest(name, slots)}"
             if say:
-                yield from _response(flows, say, languages)
-        case Say(say=say):
-            yield from _response(flows, say, languages)
-        case Confirm(confirm=say):
-            yield from _response(flows, say, languages)
+                yield from _response(flows, say, languages, whole)
+        case Say(say=say) | Confirm(confirm=say):
+            yield from _response(flows, say, languages, whole)
         case Forget(forget=names):
             for name in names:
                 if name not in slots:
-                    yield f"forget: the flow has no slot {name!r}{nearest(name, slots)}"
+                    yield f"forget: the flow has no slot {name!r}{_nearest(name, slots)}"
         case Run(run=name) | Link(link=name):
-            if name not in flows.programs:
-                yield f"there is no flow {name!r}{nearest(name, flows.programs)}"
+            if whole and name not in flows.programs:
+                yield f"there is no flow {name!r}{_nearest(name, flows.programs)}"
+            elif isinstance(instruction.step, Run) and name == program.name:
+                yield "a flow cannot run itself; `go` leads back to one of its steps"
 
 
-def _response(flows: FlowSet, say: str | Response, languages: Sequence[Language]) -> Iterator[str]:
+def _response(flows: FlowSet, say: str | Response, languages: Sequence[Language], whole: bool) -> Iterator[str]:
     if isinstance(say, str):
-        if say not in flows.responses:
-            yield f"there is no response {say!r}{nearest(say, flows.responses) if flows.responses else ''}"
+        if whole and say not in flows.responses:
+            yield f"there is no response {say!r}{_nearest(say, flows.responses)}"
         return
     for language in languages:
         if not say.of(language):
             yield f"has no text for language {language!r}"
 
 
-def _loops(program: Program, source: Source) -> Iterator[Problem]:
-    """Circles without a step that waits for somebody and without a way out: they never end."""
-    for number, instruction in enumerate(program.instructions):
-        seen: set[int] = set()
-        left = [number]
-        ends = False
-        while left and not ends:
-            at = left.pop()
-            if at == END or isinstance(program.instructions[at].step, Ask | Confirm | Call | Run):
-                ends = True
-            elif at not in seen:
-                seen.add(at)
-                left += program.follows(at)
-        if not ends and not isinstance(instruction.step, If | Switch):
-            yield _problem(source, program, instruction, "the flow never ends from here, and never waits for the user")
-            return
+def _nearest(name: str, known: Collection[str]) -> str:
+    return nearest(name, known) if known else "; there is none"

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
 LONGEST: Final = 500
 """Characters of an expression."""
+DEEPEST: Final = 40
+"""Expressions within expressions."""
+_LARGEST: Final = 1e18
+"""Of a number in a sum; what would be larger is None."""
 
 _COMPARE: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
     ast.Eq: operator.eq,
@@ -40,9 +45,13 @@ class Expression:
         if len(text) > LONGEST:
             raise ValueError(f"is longer than {LONGEST} characters")
         try:
-            root = ast.parse(text.strip(), mode="eval").body
+            with warnings.catch_warnings():  # of escapes that Python may refuse some day
+                warnings.simplefilter("ignore")
+                root = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ValueError(f"{text!r} is not an expression") from None
+        if _depth(root) > DEEPEST:
+            raise ValueError(f"{text!r} is nested deeper than {DEEPEST} levels")
         self.text = text
         self.names = frozenset(_checked(root, text)) - _NAMES.keys()
         """The names that it looks at."""
@@ -50,10 +59,23 @@ class Expression:
 
     def value(self, names: Mapping[str, Any]) -> Any:
         """What it says, with these values. Never raises for values that do not fit: the result is None then."""
-        return _value(self._root, names)
+        try:
+            return _value(self._root, names)
+        except Exception:  # noqa: BLE001  # values come from tools: whatever comparing them raises, the conversation goes on
+            return None
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
+
+
+def _depth(root: ast.expr) -> int:
+    deepest = 0
+    left: list[tuple[ast.AST, int]] = [(root, 1)]
+    while left:
+        node, depth = left.pop()
+        deepest = max(deepest, depth)
+        left += [(child, depth + isinstance(child, ast.expr)) for child in ast.iter_child_nodes(node)]
+    return deepest
 
 
 def _checked(node: ast.expr, text: str) -> set[str]:
@@ -132,11 +154,10 @@ def _item(holder: Any, key: Any) -> Any:
 def _sum(op: type[ast.operator], left: Any, right: Any) -> Any:
     both = (left, right)
     if all(isinstance(one, int | float) for one in both):
-        try:
-            value = _ARITHMETIC[op](left, right)
-        except OverflowError:
+        if not all(abs(one) < _LARGEST for one in both):
             return None
-        return value if abs(value) < 1e18 else None
+        value = _ARITHMETIC[op](left, right)
+        return value if abs(value) < _LARGEST else None
     if op is ast.Add and all(isinstance(one, str) for one in both):
         return (left + right)[:100_000]
     return None
@@ -160,5 +181,5 @@ def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
         left, right = (one.date() if isinstance(one, datetime) else one for one in (left, right))
     try:
         return bool(_COMPARE[type(op)](left, right))
-    except TypeError:  # None with a number, text with a number
+    except (TypeError, ArithmeticError):  # None with a number, text with a number; a Decimal that is no number
         return False

@@ -1,41 +1,25 @@
-"""YAML whose every value knows its line, read strictly: no aliases, no key twice, and only ``true`` and ``false`` are boolean."""
+"""YAML whose every value knows its line, read strictly: no aliases, no tags, no key twice, only ``true`` and ``false`` boolean."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-import msgspec
+from holdfast.config.problems import Problem as Problem
+from holdfast.config.problems import Problems as Problems
+from holdfast.errors import MissingExtra
 
-from holdfast.errors import ConfigError, MissingExtra
-
-MOST_BYTES: Final = 1_000_000
-"""Of one file."""
+MOST_BYTES: Final = 256 * 1024
+"""Of one file; such a file takes seconds to read."""
+MOST_VALUES: Final = 20_000
+"""Of one file: keys, list items, mappings and lists."""
 _DEEPEST: Final = 50
 
 Place = tuple[str | int, ...]
 """Keys and positions that lead to a value."""
-
-
-class Problem(msgspec.Struct, frozen=True, order=True):
-    """Something wrong in a file. ``line`` counts from 1; 0 is the file as a whole."""
-
-    file: str
-    line: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
-
-
-class Problems(ConfigError):
-    """A file that cannot be used. ``problems``: everything that is wrong, by line."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = tuple(problems)
 
 
 class Source:
@@ -54,9 +38,11 @@ class Source:
                 at = (*at, key)
         return self._lines.get(at, 1)
 
-    def problem(self, place: Sequence[str | int], message: str) -> Problem:
+    def problem(
+        self, place: Sequence[str | int], message: str, level: Literal["error", "warning"] = "error"
+    ) -> Problem:
         """A problem at that place."""
-        return Problem(self.file, self.line(place), message)
+        return Problem(self.file, self.line(place), message, level)
 
 
 def files_of(paths: Iterable[Path], problems: list[Problem]) -> Iterator[Path]:
@@ -73,13 +59,28 @@ def files_of(paths: Iterable[Path], problems: list[Problem]) -> Iterator[Path]:
 
 def read(path: Path) -> Source:
     """Reads a file. Raises `Problems` where it is not there, too large, or no such YAML; `MissingExtra` without ruamel.yaml."""
+    why = ""
+    data = b""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise Problems([Problem(str(path), 0, f"is larger than {MOST_BYTES:,} bytes")])
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problems([Problem(str(path), 0, f"cannot be read: {error}")]) from None
-    return parse(text, str(path))
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for its writer
+            why = "is no file"
+        else:
+            with path.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        why = "there is no such file"
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        why = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    if why:
+        raise Problems([Problem(str(path), 0, why)])
+    if len(data) > MOST_BYTES:
+        raise Problems([Problem(str(path), 0, f"is larger than {MOST_BYTES:,} bytes; several files can share it")])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Problems([Problem(str(path), line, "is not UTF-8")]) from None
+    return parse(text.replace("\r\n", "\n"), str(path))
 
 
 def parse(text: str, file: str) -> Source:
@@ -89,67 +90,139 @@ def parse(text: str, file: str) -> Source:
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
     except ImportError as error:
         raise MissingExtra('flows are YAML, which needs ruamel.yaml: pip install "holdfast[flows]"') from error
-    lines: dict[Place, int] = {}
+    builder = _Builder(file)
     try:
-        node = YAML(typ="rt", pure=True).compose(text)
-        value = _Builder(file, lines).built(node, ()) if node is not None else None
+        for event in YAML(typ="safe", pure=True).parse(text):
+            builder.take(event)
+    except Problems:
+        raise
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        raise Problems([Problem(file, mark.line + 1 if mark else 0, f"not YAML: {what}")]) from None
-    except (YAMLError, RecursionError) as error:
-        raise Problems([Problem(file, 0, f"not YAML: {error}")]) from None
-    return Source(file, value, lines)
+        raise Problems([Problem(file, mark.line + 1 if mark else 0, f"not YAML: {_why(error)}")]) from None
+    except YAMLError as error:  # a character that no YAML has
+        line = text.count("\n", 0, getattr(error, "position", None) or 0) + 1
+        raise Problems([Problem(file, line, f"not YAML: {str(error).partition(chr(10))[0]}")]) from None
+    except (ValueError, OverflowError) as error:  # ruamel's own, of an escape that is no character
+        raise Problems([Problem(file, builder.line, f"not YAML: {error}")]) from None
+    return Source(file, builder.value, builder.lines)
+
+
+def _why(error: Any) -> str:
+    what = " ".join(part for part in (error.context, error.problem) if part)
+    if "'\\t'" in what:
+        return "a tab cannot indent here; use spaces"
+    return "".join(char if char.isprintable() else " " for char in what)
 
 
 class _Builder:
-    def __init__(self, file: str, lines: dict[Place, int]) -> None:
+    """Makes values of YAML's events, and stops at the first one that is too much."""
+
+    def __init__(self, file: str) -> None:
+        self.value: Any = None
+        self.lines: dict[Place, int] = {}
+        self.line = 1
         self._file = file
-        self._lines = lines
-        self._seen: set[int] = set()
+        self._open: list[_Open] = []
+        self._values = 0
+        self._documents = 0
 
-    def built(self, node: Any, place: Place) -> Any:
-        line = node.start_mark.line + 1
-        self._lines.setdefault(place, line)
-        if len(place) > _DEEPEST:
-            raise Problems([Problem(self._file, line, f"is nested deeper than {_DEEPEST} levels")])
-        if id(node) in self._seen:
-            raise Problems([Problem(self._file, line, "aliases (*name) are not read here")])
-        self._seen.add(id(node))
-        kind = type(node).__name__
-        if kind == "MappingNode":
-            return self._mapping(node, place)
-        if kind == "SequenceNode":
-            return [self.built(item, (*place, number)) for number, item in enumerate(node.value)]
-        return self._scalar(node)
+    def take(self, event: Any) -> None:
+        """The next event."""
+        self.line = event.start_mark.line + 1
+        kind = type(event).__name__
+        if kind == "AliasEvent":
+            self._refuse("aliases (*name) are not read here")
+        if getattr(event, "anchor", None) is not None:
+            self._refuse("anchors (&name) are not read here")
+        if getattr(event, "tag", None) is not None:
+            self._refuse("tags (!name) are not read here")
+        if kind == "DocumentStartEvent":
+            self._documents += 1
+            if self._documents > 1:
+                self._refuse("a file is one document; this is the second")
+        elif kind == "ScalarEvent":
+            self._put(event)
+        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
+            self._begin({} if kind == "MappingStartEvent" else [])
+        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
+            self._open.pop()
 
-    def _mapping(self, node: Any, place: Place) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key: Hashable = key_node.value
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, str):
-                raise Problems([Problem(self._file, line, "a key has to be text")])
-            if key in found:
-                raise Problems([Problem(self._file, line, f"{key!r} stands here twice")])
-            self._lines[*place, key] = line
-            found[key] = self.built(value_node, (*place, key))
-        return found
+    def _begin(self, value: dict[str, Any] | list[Any]) -> None:
+        if self._open and self._open[-1].wants_key:
+            self._refuse("a key has to be text")
+        place = self._next()
+        if len(self._open) >= _DEEPEST:
+            self._refuse(f"is nested deeper than {_DEEPEST} levels")
+        self._add(value)
+        self._open.append(_Open(value, place))
 
-    def _scalar(self, node: Any) -> Any:
-        text = str(node.value)
-        if node.style is not None or not text:  # quoted, or a block
-            return text if node.style is not None else None
-        if text in ("true", "false"):
-            return text == "true"
-        if text in ("null", "~"):
-            return None
-        if _INTEGER.fullmatch(text):
-            return int(text)
-        if _DECIMAL.fullmatch(text):
-            return float(text)
+    def _put(self, event: Any) -> None:
+        if self._open and self._open[-1].wants_key:
+            holder = self._open[-1]
+            if event.value in holder.value:
+                self._refuse(f"{event.value!r} stands here twice")
+            holder.key = event.value
+            self.lines[*holder.place, event.value] = self.line
+        else:
+            self._next()
+            self._add(_scalar(event))
+
+    def _next(self) -> Place:
+        """The place of the value that comes now."""
+        self._values += 1
+        if self._values > MOST_VALUES:
+            self._refuse(f"has more than {MOST_VALUES:,} values; several files can share them")
+        if not self._open:
+            place: Place = ()
+        elif (holder := self._open[-1]).key is not None:
+            return (*holder.place, holder.key)  # its line is the key's
+        else:
+            place = (*holder.place, len(holder.value))
+        self.lines[place] = self.line
+        return place
+
+    def _add(self, value: Any) -> None:
+        if not self._open:
+            self.value = value
+        elif (holder := self._open[-1]).key is not None:
+            holder.value[holder.key] = value
+            holder.key = None
+        else:
+            holder.value.append(value)
+
+    def _refuse(self, message: str) -> None:
+        raise Problems([Problem(self._file, self.line, message)])
+
+
+class _Open:
+    """A mapping or list that is not at its end yet. ``key``: the one whose value comes next."""
+
+    __slots__ = ("key", "place", "value")
+
+    def __init__(self, value: Any, place: Place) -> None:
+        self.value = value
+        self.place = place
+        self.key: str | None = None
+
+    @property
+    def wants_key(self) -> bool:
+        return self.key is None and isinstance(self.value, dict)
+
+
+def _scalar(event: Any) -> Any:
+    text = str(event.value)
+    if event.style is not None:  # quoted, or a block
         return text
+    if not text or text in ("null", "~"):
+        return None
+    if text in ("true", "false"):
+        return text == "true"
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    return text
 
 
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})")
-_DECIMAL: Final = re.compile(r"-?\d{1,15}\.\d{1,15}")
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
+_DECIMAL: Final = re.compile(r"-?\d{1,15}\.\d{1,15}", re.ASCII)
