@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from holdfast.assistant.flows.filling import as_kept
+from holdfast.assistant.flows.schema import FlowSlot, Response
+
 pytest_plugins = ["talking", "flow_kit"]
 
 BOOKING = """
@@ -393,3 +396,63 @@ flows:
     chat = await flow_talk(text)
     chat.assistant.parts.clock = lambda: datetime(2026, 9, 21, 10, tzinfo=UTC)
     assert await chat.say("which day") == "It is 2026-09-21."
+
+
+MOVING = """
+flows:
+  move:
+    title: {zh: 改地址, en: moving}
+    triggers: {zh: [改地址], en: [moving]}
+    slots:
+      address: {ask: {zh: 地址？, en: Where to?}, called: {zh: [地址], en: [address]}}
+    steps:
+      - ask: address
+      - confirm: {zh: "去{address}？", en: "To {address}?"}
+        yes:
+          - say: {zh: 好, en: Done}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "reply"),
+    [
+        ("no, the address is 14 Long Road", "To 14 Long Road?"),
+        ("change the address to 14 Long Road", "To 14 Long Road?"),
+        ("不对，地址应该是长路14号", "去长路14号？"),
+        ("the address is wrong", "Where to?"),
+        ("地址不对", "地址？"),
+    ],
+)
+async def test_a_text_is_corrected_by_its_name(flow_talk: Any, words: str, reply: str) -> None:
+    chat = await flow_talk(MOVING)
+    await chat.say("moving")
+    assert await chat.say("12 Short Street") == "To 12 Short Street?"
+    assert await chat.say(words) == reply
+
+
+@pytest.mark.parametrize(
+    ("type_", "said", "value"),
+    [
+        ("date", "tomorrow", "2026-09-22"),
+        ("time", "下午三点", "15:00"),
+        ("datetime", "tomorrow at 3 pm", "2026-09-22T15:00:00+00:00"),
+        ("phone", "138 0000 1234", "13800001234"),
+        ("number", 4, 4),
+        ("yes_no", False, False),
+        ("date", "blue", None),
+        ("email", "Mail A@B.example", "a@b.example"),
+    ],
+)
+def test_what_a_model_says_becomes_a_slots_value(type_: Any, said: Any, value: Any) -> None:
+    slot = FlowSlot(type=type_, ask=Response(en=("?",)))
+    assert as_kept("slot", slot, said, datetime(2026, 9, 21, 10, tzinfo=UTC)) == value
+
+
+def test_what_a_model_says_becomes_a_choice_or_a_pattern() -> None:
+    now = datetime(2026, 9, 21, 10, tzinfo=UTC)
+    choice = FlowSlot(type="choice", values={"small": {"en": ("too small",)}}, ask=Response(en=("?",)))
+    assert as_kept("size", choice, "small", now) == as_kept("size", choice, "Too small", now) == "small"
+    assert as_kept("size", choice, "blue", now) is None
+    pattern = FlowSlot(type="pattern", pattern=r"(HF)[- ]?(\d{5})", ask=Response(en=("?",)))
+    assert as_kept("order", pattern, "order hf 12345", now) == "HF12345"
+    assert as_kept("order", pattern, "12345", now) is None

@@ -12,6 +12,7 @@ from holdfast.tools import tool
 
 _LUNCH: Final = ("12:00", "13:00")
 _SUNDAY: Final = 6
+_SHORTEST_ADDRESS: Final = 6
 
 
 @tool
@@ -98,6 +99,11 @@ def gift_card_balance(card_number: str) -> dict[str, Any]:
 def is_working_day(day: str) -> bool:
     """Whether somebody can call on that day (``2026-09-22``): Monday to Saturday. A slot's ``check``."""
     return date.fromisoformat(day).weekday() != _SUNDAY
+
+
+def is_address(text: str) -> bool:
+    """Whether that may be an address: more than a yes. A slot's ``check``."""
+    return len(text) >= _SHORTEST_ADDRESS
 
 
 def _own(phone: str, number: str) -> Order | None:

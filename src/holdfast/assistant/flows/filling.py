@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from holdfast.assistant.contract import Understanding
 from holdfast.assistant.flows.frames import Frame
 from holdfast.assistant.flows.schema import Flow, FlowSlot
+from holdfast.understanding.entities.finding import find_entities
+from holdfast.understanding.entities.patterns import id_cards
 
 _TOKEN: Final = re.compile("[a-z]{4,}|[\u4e00-\u9fff]+")
 _DIGITS: Final = {"pattern": 2, "number": 1, "phone": 4, "id_card": 6, "date": 1, "time": 1, "datetime": 1, "money": 1}
@@ -31,6 +34,26 @@ def given(understood: Understanding, flow: Flow, frame: Frame, state: Mapping[st
         if best is not None:
             found[name] = best
     return found
+
+
+def as_kept(name: str, slot: FlowSlot, value: Any, now: datetime) -> Any:
+    """A value that a model, or an API, gave in words ("next Friday") as a slot of this type keeps it; None where it is none."""
+    if not isinstance(value, str) or slot.type in ("text", "number", "yes_no"):
+        return value
+    if slot.type == "choice":
+        if value in slot.values:
+            return value
+        lists = {
+            name: {one: [word for words in names.values() for word in words] for one, names in slot.values.items()}
+        }
+        found = find_entities(value, (name,), now=now, lists=lists)
+    elif slot.type == "pattern":
+        found = find_entities(value, (name,), now=now, patterns={name: slot.pattern})
+    elif slot.type == "id_card":
+        return next((one for _, _, one in id_cards(value)), None)
+    else:
+        found = find_entities(value, _KINDS.get(slot.type, (slot.type,)), now=now)
+    return _converted(slot.type, found[0].value) if found else None
 
 
 def chosen(understood: Understanding, frame: Frame, name: str, current: Any) -> Any:
@@ -86,7 +109,11 @@ def _values(
     kinds = _KINDS.get(slot.type, (slot.type,))
     match slot.type:
         case "text":
-            if asked and words.strip() and "question" not in understood.signals:
+            if "question" in understood.signals or not words.strip():
+                return
+            if named == name and (told := _told(words, flow.slots[name])):
+                yield told
+            elif asked:
                 yield words.strip()
         case "yes_no":
             if asked and "affirm" in understood.signals:
@@ -123,6 +150,17 @@ def _converted(kind: str, value: Any) -> Any:
     if kind == "time":
         return value[11:16] if len(value) > 10 else value
     return value
+
+
+def _told(words: str, slot: FlowSlot) -> str:
+    """What "the address is ..." says; "" for "the address is wrong"."""
+    called = "|".join(re.escape(word) for some in slot.called.values() for word in some)
+    found = re.search(rf"(?:{called})\W*?(?:{_IS})\s*(\S.*)", words, re.IGNORECASE | re.DOTALL)
+    return "" if found is None or _WRONG.match(found[1]) else found[1].strip()
+
+
+_IS: Final = r"\b(?:should be|has to be|must be|is|to)\b|[:：]|应该是|改成|改为|换成|是|为"
+_WRONG: Final = re.compile(r"(?:all |still )?(?:wrong|incorrect|not\b|no\b)|错|不|假", re.IGNORECASE)
 
 
 def _by_label(low: str, options: list[dict[str, Any]]) -> Any:

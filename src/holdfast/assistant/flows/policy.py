@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.assistant.context import Context
 from holdfast.assistant.contract import AskDocuments, CancelFlow, HandOver, SetSlot, StartFlow
-from holdfast.assistant.flows.filling import attempted, given, mentioned
+from holdfast.assistant.flows.filling import as_kept, attempted, given, mentioned
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.frames import AGREE, CONFIRM, RETRY, Frame, load
 from holdfast.assistant.flows.running import Running, Watch
@@ -76,7 +77,10 @@ class FlowPolicy:
             await running.proceed()
 
     async def _obey(self, context: Context, running: Running) -> bool:
-        """Carries out what a model made of the user's words; each command was checked against the flows."""
+        """Carries out what a model made of the user's words; each command was checked against the flows.
+
+        Values come last, whatever the order: they go on with the flow, and so ask its next question once.
+        """
         values: dict[str, Any] = {}
         for command in context.understood.commands:
             match command:
@@ -86,20 +90,39 @@ class FlowPolicy:
                     else:
                         context.say("nothing_to_cancel")
                 case StartFlow(flow=name, slots=slots):
-                    await self._start(context, running, name, dict(slots))
+                    kept, wrong = self._kept(context, name, slots)
+                    await self._start(context, running, name, kept)
+                    if wrong and running.frames and running.frame.asking == wrong[0]:
+                        context.say("invalid")
                 case SetSlot(name=name, value=value):
                     values[name] = value
                 case AskDocuments():
                     if not await context.others():
                         unanswered(context)
-                    running.resume()
+                    if not values:
+                        running.resume()
                 case HandOver(reason=reason):
                     await hand_over(context, reason)
         if values and running.frames:
-            values = {name: value for name, value in values.items() if name in running.program.flow.slots}
-            if values and running.fill(values):
+            kept, wrong = self._kept(context, running.frame.name, values)
+            if wrong and not kept:
+                running.wrong_answer(wrong[0])
+            elif running.fill(kept):
                 await running.proceed()
         return True
+
+    def _kept(self, context: Context, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Values in words as the flow's slots keep them, and the slots whose value is none."""
+        slots = self.flows.programs[name].flow.slots
+        found = {
+            slot: as_kept(slot, slots[slot], value, context.parts.now())
+            for slot, value in values.items()
+            if slot in slots
+        }
+        return (
+            {slot: value for slot, value in found.items() if value is not None},
+            [slot for slot, value in found.items() if value is None],
+        )
 
     async def _continued(self, context: Context, running: Running, frame: Frame) -> bool:
         """What the running (or just finished) flow makes of the words; False where they are not for it."""
