@@ -398,6 +398,35 @@ flows:
     assert await chat.say("which day") == "It is 2026-09-21."
 
 
+async def test_wrong_values_of_one_slot_do_not_count_for_the_next(flow_talk: Any) -> None:
+    chat = await flow_talk(BOOKING, [book])
+    for words in ("book a table in the garden", "40", "41", "4", "1390000", "1390001"):
+        reply = await chat.say(words)
+    assert "mobile" in reply
+    assert "stop table booking" in await chat.say("1390002")
+
+
+async def test_what_a_flow_runs_is_called_by_its_name(flow_talk: Any) -> None:
+    chat = await flow_talk(SHOP, [find, look])
+    await chat.say("give it back")
+    assert "Back to giving it back:\nWhich phone?" in await chat.say("What about returns?")
+
+
+async def test_a_word_within_another_names_no_slot(flow_talk: Any) -> None:
+    text = SHOP.replace("remember: true, ask", "remember: true, called: {en: [phone]}, ask")
+
+    def find(phone: str) -> dict[str, Any]:
+        return {
+            "choices": {"order": [{"value": "HF11111", "label": "headphones"}, {"value": "HF22222", "label": "kettle"}]}
+        }
+
+    chat = await flow_talk(text, [find, look])
+    await chat.say("give it back")
+    await chat.say("13900005678")
+    assert await chat.say("the headphones") == "Why?"
+    assert (await chat.state())["order"] == "HF11111"
+
+
 MOVING = """
 flows:
   move:

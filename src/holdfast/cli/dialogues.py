@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -59,6 +60,8 @@ def test(
     from holdfast.config import load_config
     from holdfast.testing.dialogues import read_dialogues
 
+    if not debug:  # what goes wrong on purpose is logged as if it were not
+        logging.getLogger("holdfast").addHandler(logging.NullHandler())
     settings = load_config(config)
     scripts = read_dialogues(dialogues or [_beside(config)], only=only)
     if not scripts:

@@ -76,9 +76,14 @@ def mentioned(understood: Understanding, flow: Flow) -> str | None:
     """The slot that the user names ("the phone number is wrong")."""
     low = understood.text.lower()
     for name, slot in flow.slots.items():
-        if any(word.lower() in low for words in slot.called.values() for word in words):
+        if any(_holds(low, word.lower()) for words in slot.called.values() for word in words):
             return name
     return None
+
+
+def _holds(text: str, word: str) -> bool:
+    """Whether the word stands in the text: "phone" is not in "headphones"."""
+    return bool(re.search(rf"\b{re.escape(word)}(?:s|es)?\b", text)) if word.isascii() else word in text
 
 
 def attempted(slot: FlowSlot, understood: Understanding) -> bool:

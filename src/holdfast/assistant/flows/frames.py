@@ -32,7 +32,7 @@ class Frame:
     Attributes:
         name: the flow. at: the id of the step that is next; "" at its end.
         asking: the slot that was asked for last, or `CONFIRM`, `AGREE`, `RETRY`; "" if nothing was.
-        tries: wrong answers in a row. done: it came to its end.
+        tries: wrong values in a row for the slot ``trying``. done: it came to its end.
         agreed: the user has said yes since the last change. acted: it has called a tool that asks before doing.
         choices: by slot, what it may be: ``[{"value": ..., "label": text in each language or one}]``.
         values: of its own: what ``set`` made. results: what tools returned, by the names that calls save them under or else by
@@ -55,6 +55,7 @@ class Frame:
     seen: float = 0.0
     called: bool = False
     covered: dict[str, Any] = field(default_factory=dict)
+    trying: str = ""
 
 
 def load(state: Mapping[str, Any], programs: Mapping[str, Program]) -> list[Frame]:
@@ -82,6 +83,7 @@ def load(state: Mapping[str, Any], programs: Mapping[str, Program]) -> list[Fram
                 float(_number(one.get("seen"))),
                 bool(one.get("called")) and bool(frames),
                 dict(covered) if isinstance(covered, Mapping) else {},
+                str(one.get("trying") or ""),
             )
         )
     return frames

@@ -38,6 +38,7 @@ from holdfast.assistant.flows.schema import (
 )
 from holdfast.assistant.flows.wording import Because, Wording
 from holdfast.assistant.handover import hand_over
+from holdfast.config.fields import Localized
 from holdfast.errors import StepMisuse, ToolError
 
 _log: Final = logging.getLogger(__name__)
@@ -116,14 +117,14 @@ class Running:
     def cancel(self) -> None:
         """Gives the running flow up, on the user's word; with it the one that runs it."""
         task = self.task_of(self.frame)
-        self.context.say("cancelled", title=self.program_of(task[0]).flow.title)
+        self.context.say("cancelled", title=self._title)
         self._drop_all(task)
         self.resume()
 
     def give_up(self) -> None:
         """Gives the running flow up after too many wrong answers; with it the one that runs it."""
         task = self.task_of(self.frame)
-        self.context.say("gave_up", title=self.program_of(task[0]).flow.title)
+        self.context.say("gave_up", title=self._title)
         forget(self.context.turn.state, self.program.flow.slots)
         self._drop_all(task)
         self.resume()
@@ -136,6 +137,11 @@ class Running:
         while last + 1 < len(self.frames) and self.frames[last + 1].called:
             last += 1
         return self.frames[first : last + 1]
+
+    @property
+    def _title(self) -> Localized:
+        """What the user takes the running flow for: the title of the one that runs it."""
+        return self.program_of(self.task_of(self.frame)[0]).flow.title
 
     def _drop_all(self, frames: Sequence[Frame]) -> None:
         for frame in reversed(frames):
@@ -192,12 +198,17 @@ class Running:
 
     def _refuse(self, name: str, why: str) -> None:
         frame = self.frame
-        frame.tries += 1
-        if frame.tries >= self.program.flow.max_tries:
+        if self._once_more(frame, name):
             self.give_up()
             return
         frame.asking = name
         self.ask("invalid", why)
+
+    def _once_more(self, frame: Frame, name: str) -> bool:
+        """Counts a wrong value for a slot: is it one too many? Those for another slot before it do not count."""
+        frame.tries = frame.tries + 1 if frame.trying == name else 1
+        frame.trying = name
+        return frame.tries >= self.program_of(frame).flow.max_tries
 
     def _wrong(self, name: str, value: Any) -> str | None:
         """Why a slot cannot have a value ("" if nothing is to be said of it); None where it can."""
@@ -228,7 +239,7 @@ class Running:
 
     def ask(self, because: Because = "", why: str = "") -> None:
         """Asks the running flow's open question (again)."""
-        self._words.ask(self.frame, because, why)
+        self._words.ask(self.frame, self._title, because, why)
 
     # --- running ---
 
@@ -260,7 +271,7 @@ class Running:
 
     def _ended(self, frame: Frame) -> None:
         flow = self.program_of(frame).flow
-        frame.at, frame.asking, frame.tries = "", "", 0
+        frame.at, frame.asking, frame.trying, frame.tries = "", "", "", 0
         below = self.frames[:-1]
         reopen = flow.reopen if flow.reopen is not None else not frame.acted
         if below or not reopen:
@@ -277,7 +288,7 @@ class Running:
         frame = self.frame
         _log.error("flow %s does not end: %d steps in one turn; it was given up", frame.name, MOST_STEPS)
         self.context.trace.note("flow_failed", flow=frame.name, step=frame.at, why="more steps than a turn may have")
-        self.context.say("flow_failed", title=self.program.flow.title)
+        self.context.say("flow_failed", title=self._title)
         self.frames.clear()
 
     async def _run(self, frame: Frame, instruction: Instruction) -> int:
@@ -321,8 +332,7 @@ class Running:
         if step.choices is not None:
             frame.choices[name] = options_in(step.choices.value(self._words.names(frame)))
         if step.again:
-            frame.tries = frame.tries + 1 if name in state else 0
-            if frame.tries >= self.program.flow.max_tries:
+            if name in state and self._once_more(frame, name):
                 self.give_up()
                 return _WAIT
             said = self._words.names(frame)  # the question may tell the value that was wrong
@@ -373,7 +383,7 @@ class Running:
             _log.warning("session %s: flow %s: %s", context.turn.key.id, frame.name, error)
             if step.failed is not None:
                 return instruction.ways["failed"]
-            context.say("tool_failed", title=self.program.flow.title)
+            context.say("tool_failed", title=self._title)
             frame.asking = RETRY
             self.ask()
             return _WAIT

@@ -14,6 +14,7 @@ from holdfast.assistant.flows.program import Program
 from holdfast.assistant.flows.schema import Confirm, FlowSlot, Response
 from holdfast.assistant.texts import filled, in_language
 from holdfast.config import Language
+from holdfast.config.fields import Localized
 
 Because = Literal["", "invalid", "return"]
 """Why a question is asked again: after a wrong answer, or after something else."""
@@ -64,13 +65,14 @@ class Wording:
         text = texts[int.from_bytes(digest) % len(texts)]
         return filled(text, self._shown(self.names(frame) if names is None else names), language)
 
-    def ask(self, frame: Frame, because: Because = "", why: str = "") -> None:
-        """Asks a flow's open question (again). ``why``: what is wrong with the answer, where something is to be said of it."""
+    def ask(self, frame: Frame, title: Localized, because: Because = "", why: str = "") -> None:
+        """Asks a flow's open question (again). ``title``: what the user is brought back to. ``why``: what is wrong with the answer,
+        where something is to be said of it."""
         texts, language, flow = self._context.parts.texts, self._context.language, self._program(frame).flow
         slot = flow.slots.get(frame.asking)
         lines: list[str] = []
         if because == "return":
-            lines.append(texts.get("return", language, {"title": flow.title}))
+            lines.append(texts.get("return", language, {"title": title}))
         invalid = self.text(slot.invalid, frame) if slot is not None else ""
         if because == "invalid":
             lines.append(why or invalid or texts.get("invalid", language))

@@ -97,7 +97,11 @@ class PlayedTools:
             if played.delay >= timeout:
                 return {"error": f"tool {name} gave no answer within {timeout:g} s", "reason": "timeout"}
             await asyncio.sleep(played.delay)
-            return {"error": played.raises, "reason": "raised"} if played.raises else {"result": played.returns}
+            return (
+                {"error": f"tool {name}: {played.raises}", "reason": "raised"}
+                if played.raises
+                else {"result": played.returns}
+            )
 
         record = await turn.step(step, done)
         if "error" in record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -24,7 +25,6 @@ from holdfast.testing.dialogues.coverage import Coverage, coverage_of
 from holdfast.testing.dialogues.expecting import differences
 from holdfast.testing.dialogues.playing import PLAY, Play
 from holdfast.testing.dialogues.reading import Script, unknown_names
-from holdfast.testing.dialogues.schema import Step
 from holdfast.testing.dialogues.seen import Failure, Result, Seen
 from holdfast.testing.dialogues.staging import Stage
 from holdfast.testing.scripted_model import ScriptedModel
@@ -111,7 +111,7 @@ async def _played(script: Script, assistant: Assistant, store: Store) -> Result:
             play.begin({**script.tools, **step.tools})
             said.append(("user", step.user))
             try:
-                seen = await _turn(session, step, script, play, assistant, store)
+                seen = await _turn(session, number, script, play, assistant, store)
             except (HoldfastError, AssertionError) as error:
                 failures.append(Failure(script.line("steps", number), "", "a reply", f"the turn failed: {error}"))
                 break
@@ -137,11 +137,14 @@ class _Lines:
         return self._script.line("steps", self._step, "expect", key)
 
 
-async def _turn(session: str, step: Step, script: Script, play: Play, assistant: Assistant, store: Store) -> Seen:
+async def _turn(session: str, number: int, script: Script, play: Play, assistant: Assistant, store: Store) -> Seen:
+    step = script.dialogue.steps[number]
     channel = {"channel": script.dialogue.channel} if script.dialogue.channel else {}
     programs = assistant.parts.flows.programs
     before = [frame.name for frame in load(await store.get(session), programs) if not frame.done]
-    outcome = await store.run_turn(session, assistant, input=Message.user(step.user, **channel))
+    outcome = await store.run_turn(
+        session, assistant, input=Message.user(step.user, **channel), turn_id=_turn_id(script, number)
+    )
     state = await store.get(session)
     after = [frame.name for frame in load(state, programs) if not frame.done]
     started = play.started() | {flow for flow, _ in play.steps if flow not in before}
@@ -158,6 +161,11 @@ async def _turn(session: str, step: Step, script: Script, play: Play, assistant:
         language=understood.language if understood is not None else "",
         handed_over=handed_over(state),  # type: ignore[arg-type]
     )
+
+
+def _turn_id(script: Script, number: int) -> str:
+    """The same in every run: of a response's variations the same one is said."""
+    return hashlib.blake2b(f"{script.dialogue.name}\0{number}".encode(), digest_size=16).hexdigest()
 
 
 def _model(script: Script) -> list[Any] | dict[str, Any] | None:
