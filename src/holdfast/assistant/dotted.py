@@ -18,6 +18,8 @@ def imported(path: str, key: str) -> Callable[..., Any]:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise ConfigError(f'{key} = "{path}" cannot be imported: {error}') from error
+    except (Exception, SystemExit) as error:  # the module is a user's own: whatever it raises is told by its name
+        raise ConfigError(f'{key} = "{path}" cannot be imported: {type(error).__name__}: {error}') from error
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)

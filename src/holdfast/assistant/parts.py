@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -14,7 +15,7 @@ from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.masking import Masker
 from holdfast.assistant.texts import Texts
 from holdfast.config.fields import nearest
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, HoldfastError
 
 if TYPE_CHECKING:
     from holdfast.assistant.contract import Answer, Documents, Memory, Model, Tools
@@ -105,32 +106,47 @@ Factory = Callable[[Parts], Any]
 
 @dataclass(frozen=True)
 class Listed:
-    """A part that can be chosen. ``where``: its dotted path; ``package``: whose it is, with its version."""
+    """A part that can be chosen. ``where``: its dotted path; ``package``: whose it is, with its version.
+
+    Attributes:
+        sentence: what it is: the first line of its factory's docstring.
+        error: why it cannot be used; "" where it can. hidden: whether the name leads to another one.
+    """
 
     kind: PartKind
     name: str
     where: str
     package: str
-
-    @property
-    def sentence(self) -> str:
-        """What it is: the first line of its factory's docstring."""
-        doc = imported(self.where, f"{self.kind}.{self.name}").__doc__ or ""
-        return doc.strip().partition("\n")[0]
+    sentence: str = ""
+    error: str = ""
+    hidden: bool = False
 
 
 def available() -> Iterator[Listed]:
-    """All parts that can be chosen by name, by kind and name."""
+    """All parts that can be chosen by name, by kind and name. What cannot be imported is there, with its error."""
     found = _entry_points()
     for kind in KINDS:
-        names = {**dict.fromkeys(BUILT_IN[kind], ""), **{name: "" for of, name in found if of == kind}}
-        for name in sorted(names):
+        named = {name: points for (of, name), points in found.items() if of == kind}
+        for name in sorted({*BUILT_IN[kind], *named}):
             if name in BUILT_IN[kind]:
-                yield Listed(kind, name, BUILT_IN[kind][name], "holdfast")
-            else:
-                point = found[kind, name]
-                package = f"{point.dist.name} {point.dist.version}" if point.dist else ""
-                yield Listed(kind, name, point.value, package)
+                yield _listed(kind, name, BUILT_IN[kind][name], "holdfast")
+            for point in named.get(name, ()):
+                error = ""
+                if name in BUILT_IN[kind]:
+                    error = "Holdfast has a part of this name: choose this one by its dotted path"
+                elif len(named[name]) > 1:
+                    error = "several packages have a part of this name: choose one by its dotted path"
+                yield replace(_listed(kind, name, _path(point), _package(point), error), hidden=name in BUILT_IN[kind])
+
+
+def own(kind: PartKind, path: str) -> Listed:
+    """A part by dotted path, as `available` lists those with names."""
+    return _listed(kind, path, path, "")
+
+
+def misnamed() -> list[tuple[str, str]]:
+    """Entry points that no part can be: name, and package."""
+    return [(point.name, _package(point)) for point in entry_points(group=GROUP) if _key(point) is None]
 
 
 def factory_of(kind: PartKind, name: str) -> Factory:
@@ -141,8 +157,15 @@ def factory_of(kind: PartKind, name: str) -> Factory:
     if ":" in name:
         return imported(name, key)
     found = _entry_points()
-    if (kind, name) in found:
-        return imported(found[kind, name].value, key)
+    points = found.get((kind, name), [])
+    if len(points) > 1:
+        paths = " or ".join(f"{_path(point)} ({_package(point)})" for point in points)
+        raise ConfigError(f'{key} = "{name}" is a part of several packages: choose {paths}')
+    if points:
+        try:
+            return imported(_path(points[0]), key)
+        except ConfigError as error:
+            raise ConfigError(f'{key} = "{name}" of {_package(points[0])}: {error}') from error
     known = [*BUILT_IN[kind], *(other for of, other in found if of == kind)]
     raise ConfigError(
         f'{key} = "{name}" is no part{nearest(name, known)}; `holdfast parts ls` lists them, and package.module:factory is one '
@@ -151,20 +174,54 @@ def factory_of(kind: PartKind, name: str) -> Factory:
 
 
 def made(kind: PartKind, name: str, parts: Parts) -> Any:
-    """A part. Raises `ConfigError` where there is none of that name, or what was made is no part of that kind."""
-    part = factory_of(kind, name)(parts)
+    """A part. Raises `ConfigError` where there is none of that name, its factory raises, or what it made is no part of that
+    kind."""
+    key = f"assistant.{kind}"
+    factory = factory_of(kind, name)
+    try:
+        part = factory(parts)
+    except HoldfastError:
+        raise
+    except Exception as error:
+        raise ConfigError(f'{key} = "{name}" cannot be made: {type(error).__name__}: {error}') from error
+    if inspect.iscoroutine(part):
+        part.close()
+        raise ConfigError(
+            f'{key} = "{name}" is async; a factory returns the part itself, and opens connections when used'
+        )
     if part is None and kind in ("model", "knowledge"):
         return None  # an assistant can do without
     for method in METHODS[kind]:
         if not callable(getattr(part, method, None)):
-            raise ConfigError(f'assistant.{kind} = "{name}" made {type(part).__name__}, which has no method {method}()')
+            raise ConfigError(f'{key} = "{name}" made {type(part).__name__}, which has no method {method}()')
     return part
 
 
-def _entry_points() -> dict[tuple[str, str], EntryPoint]:
-    found: dict[tuple[str, str], EntryPoint] = {}
+def _listed(kind: PartKind, name: str, path: str, package: str, error: str = "") -> Listed:
+    try:
+        doc = inspect.getdoc(imported(path, f"{kind}.{name}")) or ""
+    except ConfigError as cause:
+        return Listed(kind, name, path, package, error=error or str(cause))
+    return Listed(kind, name, path, package, " ".join(doc.partition("\n\n")[0].split()), error)
+
+
+def _entry_points() -> dict[tuple[PartKind, str], list[EntryPoint]]:
+    """By kind and name; a name that several packages use leads to each of theirs."""
+    found: dict[tuple[PartKind, str], list[EntryPoint]] = {}
     for point in entry_points(group=GROUP):
-        kind, _, name = point.name.partition(".")
-        if kind in KINDS and name:
-            found[kind, name] = point
+        if (key := _key(point)) is not None:
+            found.setdefault(key, []).append(point)
     return found
+
+
+def _key(point: EntryPoint) -> tuple[PartKind, str] | None:
+    kind, _, name = point.name.partition(".")
+    return (kind, name) if kind in METHODS and name else None  # type: ignore[return-value]  # a key of METHODS is a kind
+
+
+def _path(point: EntryPoint) -> str:
+    return point.value.partition("[")[0].strip()  # without the extras that it may name
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""

@@ -24,6 +24,7 @@ from holdfast.cli import (
     moving_in,
     nlu,
     packing,
+    parts,
     serve,
     sessions,
     store_init,
@@ -48,6 +49,7 @@ _demo = typer.Typer(name="demo", help="Things to watch.", no_args_is_help=True)
 _demo.command("failover")(demo.failover)
 app.add_typer(knowledge.app)
 app.add_typer(nlu.app)
+app.add_typer(parts.app)
 app.add_typer(_demo)
 
 
