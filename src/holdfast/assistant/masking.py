@@ -56,6 +56,8 @@ _FINDERS: Final[Mapping[MaskKind, Callable[[str], Iterator[Span]]]] = {
     "email": emails,
     "phone": phones,
 }
+_NOTHING_IN: Final = re.compile(r"[^\d@]*")
+"""ASCII in which there is no value of any kind: most names and words in what is noted of a turn."""
 _LEAST: Final = 2
 """Characters below which a known value is not looked for in texts: it would be found in half of them."""
 
@@ -86,9 +88,9 @@ class Masker:
         """Any JSON-like value (a tool's arguments, a log record), masked likewise. ``state``: whose values are known."""
         return self._data(value, self.known(state))
 
-    def traced(self, value: Any, state: Mapping[str, Any], said: str) -> Any:
-        """As `data`, for what is noted of a turn: what its input ``said`` is known too."""
-        return self._data(value, self.known(state, said))
+    def with_known(self, value: Any, known: Known) -> Any:
+        """As `data`, for many values of one turn: what is `known` is found once."""
+        return self._data(value, known)
 
     def text(self, text: str, state: Mapping[str, Any], *, detect: bool = True) -> str:
         """A text without sensitive values; ``detect=False`` masks only those that the state knows."""
@@ -121,11 +123,16 @@ class Masker:
         """The text with known values masked; with ``detect`` also what looks like one."""
         if not self._fields or not text:
             return text
+        flat = plain(text)
         for pattern, mask in known:
-            text = _put(text, ((match.start(), match.end(), mask) for match in pattern.finditer(plain(text))))
-        if detect:
+            if spans := [(match.start(), match.end(), mask) for match in pattern.finditer(flat)]:
+                text = _put(text, spans)
+                flat = plain(text)
+        if detect and not (text.isascii() and _NOTHING_IN.fullmatch(text)):
             for kind, find in self._finders:
-                text = _put(text, ((start, end, MASKS[kind](value)) for start, end, value in find(plain(text))))
+                if spans := [(start, end, MASKS[kind](value)) for start, end, value in find(flat)]:
+                    text = _put(text, spans)
+                    flat = plain(text)
         return text
 
     def revealed(self, value: Any, state: Mapping[str, Any], *texts: str) -> Any:

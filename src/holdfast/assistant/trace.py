@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from holdfast.assistant.masking import Masker
+    from holdfast.assistant.masking import Known, Masker
     from holdfast.config.trace import TraceSection
     from holdfast.turns.turn import Turn
 
@@ -78,8 +78,11 @@ class Trace:
     def document(self, error: str) -> dict[str, Any]:
         """See `holdfast.turns.traces.Traced`: sensitive values masked, within ``max_bytes``."""
         most = self._settings.max_bytes if self._settings is not None else 0
-        head = {"since": round(self._since, 3), "ms": self._now(), "error": self._masked(error)}
-        notes = [{"kind": one.kind, "at": one.at, "data": self._shown(one.data)} for one in self.entries]
+        known: Known = ()
+        if self._masker is not None and self._turn is not None:
+            known = self._masker.known(self._turn.state, self._turn.text)
+        head = {"since": round(self._since, 3), "ms": self._now(), "error": self._masked(error, known)}
+        notes = [{"kind": one.kind, "at": one.at, "data": self._shown(one.data, known)} for one in self.entries]
         left_out, piece = self.left_out, _PIECE
         sizes = [len(_size(note)) for note in notes]
         while sum(sizes) > most and piece > _SHORTEST:
@@ -92,14 +95,12 @@ class Trace:
             sizes.pop()
         return head | {"entries": notes, "left_out": left_out}
 
-    def _shown(self, data: Mapping[str, Any]) -> Any:
+    def _shown(self, data: Mapping[str, Any], known: Known) -> Any:
         """Masked before it is cut, so that no cut leaves half a number that nothing recognises."""
-        return _plain(self._masked(_plain(data, 4 * _PIECE)), _PIECE)
+        return _plain(self._masked(_plain(data, 4 * _PIECE), known), _PIECE)
 
-    def _masked(self, value: Any) -> Any:
-        if self._masker is None or self._turn is None:
-            return value
-        return self._masker.traced(value, self._turn.state, self._turn.text)
+    def _masked(self, value: Any, known: Known) -> Any:
+        return value if self._masker is None else self._masker.with_known(value, known)
 
     def _now(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
