@@ -114,11 +114,19 @@ async def test_a_correction_at_the_confirmation_goes_back_only_as_far_as_it_must
     assert len(chat.tools.calls) == 1
 
 
-async def test_no_at_the_confirmation_takes_that_branch(flow_talk: Any) -> None:
+@pytest.mark.parametrize(
+    ("words", "reply"),
+    [
+        ("no", "All right, nothing is booked."),
+        ("不用了", "好的，没有订。"),
+        ("cancel", "All right, table booking is cancelled. Can I help with anything else?"),
+    ],
+)
+async def test_no_at_the_confirmation_takes_that_branch(flow_talk: Any, words: str, reply: str) -> None:
     chat = await flow_talk(BOOKING, [book])
-    for words in ("book a table in the garden", "4", "13900005678"):
-        await chat.say(words)
-    assert await chat.say("no") == "All right, nothing is booked."
+    for said in ("book a table in the garden", "4", "13900005678"):
+        await chat.say(said)
+    assert await chat.say(words) == reply
     assert chat.tools.calls == []
 
 
@@ -404,6 +412,35 @@ async def test_wrong_values_of_one_slot_do_not_count_for_the_next(flow_talk: Any
         reply = await chat.say(words)
     assert "mobile" in reply
     assert "stop table booking" in await chat.say("1390002")
+
+
+async def test_a_choice_that_sounds_like_cancelling_is_one(flow_talk: Any) -> None:
+    text = """
+flows:
+  why:
+    title: {zh: 原因, en: reason}
+    triggers: {zh: [退订], en: [unsubscribe]}
+    slots:
+      reason:
+        type: choice
+        values: {unused: {zh: [不要了], en: [no need]}, price: {zh: [太贵], en: [too dear]}}
+        ask: {zh: 为什么？, en: Why?}
+    steps:
+      - ask: reason
+      - say: {zh: "{reason}", en: "{reason}"}
+"""
+    chat = await flow_talk(text)
+    await chat.say("退订")
+    assert await chat.say("不要了") == "不要了"
+    await chat.say("unsubscribe")
+    assert "cancelled" in await chat.say("never mind")
+
+
+@pytest.mark.parametrize("words", ["确认", "确定", "confirm", "Absolutely!"])
+async def test_ways_to_say_yes(flow_talk: Any, words: str) -> None:
+    chat = await confirming(flow_talk)
+    assert "HF22222" in await chat.say(words)
+    assert (await chat.state())["flow"][-1]["done"]
 
 
 async def test_what_a_flow_runs_is_called_by_its_name(flow_talk: Any) -> None:

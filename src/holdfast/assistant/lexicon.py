@@ -47,7 +47,9 @@ SIGNALS: Final[Mapping[Signal, re.Pattern[str]]] = {
     """),
     "affirm": _whole("""
         yes | yeah | yep | yup | sure | ok(?:ay)? | of course | right | correct | go ahead | do | fine | please do
-        | 是 | 是的 | 对 | 对的 | 好 | 好的 | 行 | 可以 | 嗯+ | 要 | 没错 | 当然 | 没问题 | 来 | 试
+        | confirm(?:ed)? | agreed | exactly | absolutely
+        | 是 | 是的 | 对 | 对的 | 好 | 好的 | 行 | 可以 | 嗯+ | 要 | 没错 | 当然 | 没问题 | 确认 | 确定 | 同意
+        | 来 | 试
     """),
     "deny": re.compile(r"\s*(?:no\b|nope\b|nah\b|not\b|don'?t\b|不(?!知|同|久|少|多)|没有|别)"),
     "correct": _anywhere(r"""

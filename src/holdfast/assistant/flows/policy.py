@@ -50,7 +50,7 @@ class FlowPolicy:
         frame = running.frame if running.frames else None
         if understood.commands:
             return await self._obey(context, running)
-        if "cancel" in understood.signals:
+        if "cancel" in understood.signals and not self._answers(running, frame):
             if frame is None or frame.done:
                 context.say("nothing_to_cancel")
             else:
@@ -152,6 +152,19 @@ class FlowPolicy:
         if "correct" in signals or (understood.reference and not understood.flow):
             return self._corrected(context, running, frame)
         return False
+
+    @staticmethod
+    def _answers(running: Running, frame: Frame | None) -> bool:
+        """Whether words that sound like giving up answer the open question: "not needed" is a no, or one of the choices."""
+        if frame is None or frame.done:
+            return False
+        understood = running.context.understood
+        slot = running.program.flow.slots.get(frame.asking)
+        if frame.asking == CONFIRM or (slot is not None and slot.type == "yes_no"):
+            return "deny" in understood.signals
+        return (
+            slot is not None and slot.type == "choice" and any(one.kind == frame.asking for one in understood.entities)
+        )
 
     async def _answered(self, running: Running, frame: Frame, signals: frozenset[Any]) -> bool:
         """A yes or no to the open question."""
