@@ -6,22 +6,34 @@ async with await KnowledgeIndex.open("knowledge.db", write=True) as index:
 """
 
 from holdfast.knowledge.adding import AddReport, Skipped, add
-from holdfast.knowledge.contract import Document, Extracted, Heading, Hit, Knowledge, Passage
+from holdfast.knowledge.collections import Collection, Collections
+from holdfast.knowledge.contract import Document, Extracted, Heading, Hit, Knowledge, Passage, SearchResult
+from holdfast.knowledge.embedding import Embedder
 from holdfast.knowledge.extractive import Extract, Quote, answer, extract
 from holdfast.knowledge.index import KnowledgeIndex
+from holdfast.knowledge.openai_embedder import OpenAIEmbedder
 from holdfast.knowledge.query import query_from_turns
+from holdfast.knowledge.rewriting import Complete, Rewriter, Rewritten
 
 __all__ = [
     "AddReport",
+    "Collection",
+    "Collections",
+    "Complete",
     "Document",
+    "Embedder",
     "Extract",
     "Extracted",
     "Heading",
     "Hit",
     "Knowledge",
     "KnowledgeIndex",
+    "OpenAIEmbedder",
     "Passage",
     "Quote",
+    "Rewriter",
+    "Rewritten",
+    "SearchResult",
     "Skipped",
     "add",
     "answer",
