@@ -150,12 +150,22 @@ async def counting(store: Store, config: dict[str, Any]) -> None:
         await asyncio.Event().wait()
 
 
+async def agent(store: Store, config: dict[str, Any]) -> None:
+    """Takes over the turns of an agent, until killed."""
+    from agent_stage import assistant  # takes a second, that the other works need not wait for
+
+    store.handlers.register("assistant", await assistant())
+    async with store.recovering(**config["recovery"]):
+        say("looking")
+        await asyncio.Event().wait()
+
+
 async def main() -> None:
     config = json.loads(sys.argv[1])
     async with open_store(config["url"], tenant=config["tenant"], **config.get("options", {})) as store:
         say("ready", time.time())
         works = {"turns": turns, "updates": updates, "hold": hold, "expiring": expiring, "recovering": recovering}
-        works["counting"] = counting
+        works |= {"counting": counting, "agent": agent}
         await works[config["work"]](store, config)
 
 
