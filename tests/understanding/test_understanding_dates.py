@@ -116,7 +116,8 @@ TIMES = """
 """
 NOTHING = """
     早上好 | 晚安 | 有一点慢 | 快一点 | 第一点 | 三点五 | 两点建议 | 1号楼 | 一周一次 | 每周一 | 2月30日 | 25点
-    99999天后 | 周期 | 小时 | I may go | sat down | the 3rd floor | at 5 dollars | order 20261201 | second | 2026 | 31/31 | good morning | it is at least 3
+    99999天后 | 周期 | 小时 | I may go | sat down | the 3rd floor | at 5 dollars | order 20261201 | second
+    2026 | 31/31 | good morning | it is at least 3
     12345/67890 | 99/99/9999 | 1.2.3
 """
 

@@ -54,7 +54,7 @@ def load(folder: Path, digest: str) -> tuple[Classifier, float] | None:
     """The classifier and its threshold; None if there is none, or if the file is damaged in any way."""
     np = numpy()
     try:
-        with np.load(_path(folder, digest), allow_pickle=False) as file:
+        with _path(folder, digest).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             stored = msgspec.json.decode(file["about"].tobytes(), type=Stored)
             arrays = {name: file[name] for name in _ARRAYS}
         if stored.format != FORMAT or stored.digest != digest or len(stored.words) != len(KINDS):

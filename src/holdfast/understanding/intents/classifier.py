@@ -20,8 +20,8 @@ _STRENGTH: Final = 10.0
 _MARK: Final = re.compile(r"[^\w]|_")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _MANY: Final = 2_000
-_ROUNDS: Final = (100, 40)
-"""Iterations at most, with few and with many examples."""
+_ROUNDS: Final = 100
+"""Iterations at most; 10 000 sentences of 77 intents settle after some 60."""
 
 
 class Verdict(NamedTuple):
@@ -71,8 +71,7 @@ class Classifier:
         names = {intent: words for intent in dict.fromkeys(labels) if (words := name_words(intent))}
         values, columns, starts = _sparse([*features.rows(texts), *features.rows([*names.values()])])
         matrix = csr((values, columns, starts), shape=(len(starts) - 1, features.count))
-        rounds = _ROUNDS[len(pairs) >= _MANY]
-        model = logistic_regression(C=_STRENGTH, max_iter=rounds, tol=1e-4)
+        model = logistic_regression(C=_STRENGTH, max_iter=_ROUNDS, tol=1e-4)
         with warnings.catch_warnings(action="ignore", category=unfinished):  # the number of iterations is chosen
             model.fit(matrix, np.asarray([*labels, *names]))
         intents = [str(label) for label in model.classes_]

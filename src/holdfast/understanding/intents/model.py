@@ -13,7 +13,7 @@ import msgspec
 from holdfast.understanding.intents.cache import digest_of, load, save
 from holdfast.understanding.intents.classifier import Classifier, Verdict
 from holdfast.understanding.intents.examples import Examples, folds, sorted_out
-from holdfast.understanding.intents.threshold import chosen_threshold
+from holdfast.understanding.intents.threshold import GIVEN, chosen_threshold
 
 _log: Final = logging.getLogger(__name__)
 _RANKED: Final = 5
@@ -109,7 +109,6 @@ def _trained(
     total = len(held_back) + 1
     right: list[float] = []
     strange: list[float] = []
-    real: list[float] = []
     for done, fold in enumerate(held_back):
         progress(done, total)
         classifier = Classifier.trained(fold.train)
@@ -118,8 +117,12 @@ def _trained(
             if classifier.intents[verdict.best] == intent:
                 right.append(score_of(verdict))
         strange += (score_of(classifier.judge(row)) for row in classifier.features.rows(fold.strange))
-        real += (score_of(classifier.judge(row)) for row in classifier.features.rows(examples.out_of_scope))
     progress(total - 1, total)
     classifier = Classifier.trained(examples.pairs())
     progress(total, total)
-    return classifier, chosen_threshold(right, real or strange) if threshold is None else threshold
+    if threshold is not None:
+        return classifier, threshold
+    if examples.out_of_scope:  # nothing was learned from them: they need not be held back
+        given = [score_of(classifier.judge(row)) for row in classifier.features.rows(examples.out_of_scope)]
+        return classifier, chosen_threshold(right, given, GIVEN)
+    return classifier, chosen_threshold(right, strange)

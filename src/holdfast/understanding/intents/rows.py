@@ -31,6 +31,10 @@ def rows_of(content: bytes, name: str) -> list[LabelledRow]:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ExamplesUnusable(f"{name}, line {line}: not UTF-8; save the file as UTF-8") from error
+    if not text.strip():
+        raise ExamplesUnusable(
+            f"{name}, line 1: the file is empty; it needs a header with the columns text and category"
+        )
     rows = list(_parsed(text, name))
     if not rows:
         raise ExamplesUnusable(f"{name}: there are no rows under the header")
@@ -54,10 +58,6 @@ def _parsed(text: str, name: str) -> Iterator[LabelledRow]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise ExamplesUnusable(f"{name}, line {line}: {error}") from error
-    if places is None:
-        raise ExamplesUnusable(
-            f"{name}, line 1: the file is empty; it needs a header with the columns text and category"
-        )
 
 
 def _lines(text: str) -> list[str]:
