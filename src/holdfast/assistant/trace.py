@@ -7,7 +7,8 @@ Kinds, and their data as far as it is known:
 * ``flow``: flow, step, and whatever the step says of itself
 * ``search``: question, earlier, relevant, passages ([{document, page, score}])
 * ``tool``: name, arguments, result, ms, error
-* ``model``: model, prompts ([{role, content}]), text, usage ({prompt_tokens, completion_tokens}), ms, failed
+* ``prompt``: model, prompts ([{role, content}]), text, tools (names that it could call), ms
+* ``model``: why, model, prompt_tokens, completion_tokens, estimated, finish, failed
 * ``handover``: reason
 * ``stage``: name, ms (how long a part of the turn took)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final
@@ -15,6 +16,7 @@ from holdfast.assistant.models.budget import Spending
 from holdfast.assistant.models.chain import opened
 from holdfast.assistant.models.checking import checked
 from holdfast.assistant.models.tokens import estimated, of_prompts
+from holdfast.assistant.trace import Trace
 from holdfast.config import ModelSection
 from holdfast.errors import ModelError
 from holdfast.sessions.message import ToolCall
@@ -76,7 +78,7 @@ class Asker:
         usage: Mapping[str, int] | None = None
         finish = failed = ""
         name = self.model.name
-        asked = False
+        asked, started = False, time.perf_counter()
         try:
             if turn is not None:
                 await self.spending.check(turn)
@@ -103,6 +105,12 @@ class Asker:
         if failed:
             _log.warning("%s: %s", "a conversation" if turn is None else f"session {turn.key.id}", what)
         text = "".join(texts)
+        if turn is not None and isinstance(turn.trace, Trace):
+            shown = [{"role": prompt.role, "content": prompt.content} for prompt in prompts]
+            took = round((time.perf_counter() - started) * 1000, 3)
+            turn.trace.note(
+                "prompt", model=name, ms=took, prompts=shown, text=text, tools=[tool.name for tool in tools]
+            )
         counts = usage or {}
         return Asked(
             text,

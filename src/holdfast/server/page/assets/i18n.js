@@ -98,7 +98,8 @@ const en = {
       flow: "Flow",
       search: "Searched the documents",
       tool: "Called a tool",
-      model: "Asked the model",
+      prompt: "Asked the model",
+      model: "The model's answer",
       handover: "Handed over to a person",
     },
     names: {
@@ -237,7 +238,8 @@ const zh = {
       flow: "流程",
       search: "检索文档",
       tool: "调用工具",
-      model: "询问模型",
+      prompt: "询问模型",
+      model: "模型的回答",
       handover: "转接人工",
     },
     names: {

@@ -188,7 +188,7 @@ function Json({ label, value }) {
   return html`<p class="role">${label}</p><pre tabindex="0">${text}</pre>`;
 }
 
-const BODIES = { understanding: Understood, flow: Stepped, search: Found, tool: Called, model: Asked };
+const BODIES = { understanding: Understood, flow: Stepped, search: Found, tool: Called, prompt: Asked, model: Asked };
 
 const isEmpty = (value) => typeof value === "object" && value !== null && Object.keys(value).length === 0;
 const percent = (share) => `${Math.round(share * 100)}%`;
