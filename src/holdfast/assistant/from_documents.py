@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.assistant.context import Context
+from holdfast.assistant.contract import AskDocuments
 
 
 class FromDocuments:
@@ -10,7 +11,9 @@ class FromDocuments:
 
     async def respond(self, context: Context) -> bool:
         """See `Policy.respond`."""
-        retrieval = await context.search(context.turn.text)
+        asked = (one.question for one in context.understood.commands if isinstance(one, AskDocuments))
+        question = next(filter(None, asked), context.turn.text)  # where a model has understood: whole, and by itself
+        retrieval = await context.search(question)
         if retrieval is None:
             context.say("knowledge_failed")
             return True
