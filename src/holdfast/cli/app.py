@@ -14,6 +14,7 @@ import typer
 from holdfast import __version__
 from holdfast.cli import (
     chat,
+    check,
     checking,
     demo,
     dialogues,
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
+app.command("check")(check.check)
 app.command("test")(dialogues.test)
 _demo = typer.Typer(name="demo", help="Things to watch.", no_args_is_help=True)
 _demo.command("failover")(demo.failover)

@@ -9,7 +9,7 @@ from holdfast.config.agent import AgentSection, MemorySection, ToolLimitSection,
 from holdfast.config.channels import ChannelSection
 from holdfast.config.fields import Language, MaskKind
 from holdfast.config.knowledge import CollectionSection, EmbeddingsSection, KnowledgeSection
-from holdfast.config.loading import load_config
+from holdfast.config.loading import check_config, load_config
 from holdfast.config.model import BudgetSection, FallbackSection, ModelSection
 from holdfast.config.sections import (
     AssistantSection,
@@ -40,5 +40,6 @@ __all__ = [
     "TaskSection",
     "ToolLimitSection",
     "ToolsSection",
+    "check_config",
     "load_config",
 ]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
 from holdfast.config.fields import PREFIX, nearest
+from holdfast.config.problems import Problem
 from holdfast.config.sections import StoreWithOptions
+from holdfast.config.toml_lines import TomlLines
 from holdfast.config.tree import Config
 from holdfast.errors import ConfigError
+
+_ROUNDS: Final = 20
+"""Of taking unknown keys out, until what is left is looked at as a whole."""
 
 
 def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -25,21 +30,71 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | N
     ``overrides`` is a tree like the file's, above environment and file. Raises `ConfigError`, naming the file (or the
     variable) and the key.
     """
-    file = Path(path) if path is not None else Path(str(resources.files("holdfast.samples") / "holdfast.toml"))
-    tree = _with_model_variables(_merged(_read(file), _environment()))
-    tree = _merged(tree, overrides or {})
+    file = _file(path)
     try:
-        config = Config(**tree)
+        config = Config(**_tree(file, overrides))
     except ValidationError as error:
-        raise ConfigError("\n".join(_explained(file, detail) for detail in error.errors())) from None
+        told = (_explained(detail) for detail in error.errors())
+        raise ConfigError("\n".join(variable or f"{file}: {what}" for variable, _, what in told)) from None
+    return _relative(config, file.parent)
+
+
+def check_config(
+    path: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Config | None, list[Problem], TomlLines]:
+    """As `load_config`, with all problems by line, and the lines of the rest. Unknown keys are passed over; with any other problem
+    there is no config. Raises `ConfigError` for a file that cannot be read at all."""
+    file = _file(path)
+    tree = _tree(file, overrides)
+    lines = TomlLines(str(file), file.read_text(encoding="utf-8"))
+    problems: list[Problem] = []
+    for _ in range(_ROUNDS):
+        try:
+            return _relative(Config(**tree), file.parent), sorted(set(problems)), lines
+        except ValidationError as error:
+            details = error.errors()
+        for detail in details:
+            variable, place, what = _explained(detail)
+            problems.append(Problem("environment", 0, variable) if variable else lines.problem(place, what))
+        if any(detail["type"] != "extra_forbidden" for detail in details):
+            break
+        for detail in details:
+            tree = _without(tree, detail["loc"])
+    return None, sorted(set(problems)), lines
+
+
+def _file(path: str | Path | None) -> Path:
+    return Path(path) if path is not None else Path(str(resources.files("holdfast.samples") / "holdfast.toml"))
+
+
+def _tree(file: Path, overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    return _merged(_with_model_variables(_merged(_read(file), _environment())), overrides or {})
+
+
+def _relative(config: Config, folder: Path) -> Config:
     assistant = config.assistant.model_copy(
         update={
-            "flows": tuple(file.parent / path for path in config.assistant.flows),
-            "intents": tuple(file.parent / path for path in config.assistant.intents),
+            "flows": tuple(folder / path for path in config.assistant.flows),
+            "intents": tuple(folder / path for path in config.assistant.intents),
         }
     )
-    knowledge = config.knowledge.relative_to(file.parent)
-    return config.model_copy(update={"knowledge": knowledge, "assistant": assistant})
+    return config.model_copy(update={"knowledge": config.knowledge.relative_to(folder), "assistant": assistant})
+
+
+def _without(tree: Any, place: Sequence[Any]) -> Any:
+    """The tree without the key that the place leads to; keys that are not there (a union's tags) are passed over."""
+    if not place:
+        return tree
+    key, *rest = place
+    if isinstance(tree, Mapping):
+        if key not in tree:
+            return _without(tree, rest)
+        if not rest:
+            return {name: value for name, value in tree.items() if name != key}
+        return {**tree, key: _without(tree[key], rest)}
+    if isinstance(tree, list) and isinstance(key, int) and key < len(tree):
+        return [*tree[:key], _without(tree[key], rest), *tree[key + 1 :]]
+    return _without(tree, rest)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -91,14 +146,18 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 # --- errors ---
 
 
-def _explained(file: Path, detail: Any) -> str:
+def _explained(detail: Any) -> tuple[str, list[str | int], str]:
+    """What is wrong: in which variable of the environment ("" where in none), at which place, and in words."""
     place = [part for part in detail["loc"] if isinstance(part, str | int)]
     key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     variable = PREFIX + "__".join(str(part) for part in place).upper()
-    source = f"environment variable {variable}" if variable in os.environ else f"{file}: {key or 'as a whole'}"
     if detail["type"] == "extra_forbidden":
-        return f"{source} is not a setting{nearest(str(place[-1]), _known(place[:-1]))}"
-    return f"{source}: {detail['msg'].removeprefix('Value error, ')}"
+        what = f" is not a setting{nearest(str(place[-1]), _known(place[:-1]))}"
+    else:
+        what = f": {detail['msg'].removeprefix('Value error, ')}"
+    if variable in os.environ:
+        return f"environment variable {variable}{what}", place, ""
+    return "", place, f"{key or 'as a whole'}{what}"
 
 
 def _known(place: list[str | int]) -> list[str]:
