@@ -35,12 +35,13 @@ async def test_a_model_makes_the_question_stand_alone() -> None:
 
 
 async def test_the_users_own_words_are_never_lost() -> None:
-    turns = ["How long is the warranty?", "and for the WH-1000XM5 headphones in red?"]
-    found = await Rewriter(Model("How long is the warranty of the headphones in red?")).rewrite(turns)
+    turns = ["How long is the warranty?", "and for the red WH5 headphones with leather case?"]
+    found = await Rewriter(Model("How long is the warranty of red headphones with a leather case?")).rewrite(turns)
+    assert found.question
     rule, fused = parse(query_from_turns(turns)), parse(found.query)
     assert set(rule.terms) <= set(fused.terms)
     assert rule.asked <= fused.asked
-    assert "wh1000xm5" in fused.asked
+    assert {"wh5", "warranty"} <= fused.asked
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,8 @@ class Collections:
 def merged(found: Mapping[str, SearchResult], limit: int) -> SearchResult:
     """The best hits of several collections; each one's stay in its own order.
 
-    Where one has something relevant, by its own threshold, those that have not say nothing. The threshold of the whole is such
-    that it decides as they did.
+    Where one has something relevant, by its own threshold, those that have not say nothing. The threshold of the whole is the
+    highest of those that speak, which decides as they did: either each has a hit above its own, or none has.
     """
     relevant = {name: result for name, result in found.items() if _relevant(result)}
     asked = relevant or found
@@ -146,7 +146,6 @@ def merged(found: Mapping[str, SearchResult], limit: int) -> SearchResult:
     for result in asked.values():
         for term, weight in result.weights.items():
             weights[term] = max(weight, weights.get(term, 0.0))
-    thresholds = [result.threshold for result in asked.values()]
     degraded = (
         f"collection {name}: {reason}" if len(found) > 1 else reason
         for name, result in found.items()
@@ -155,7 +154,7 @@ def merged(found: Mapping[str, SearchResult], limit: int) -> SearchResult:
     return SearchResult(
         tuple(hits),
         weights,
-        min(thresholds, default=0.0) if relevant else max(thresholds, default=0.0),
+        max((result.threshold for result in asked.values()), default=0.0),
         tuple(degraded),
     )
 
