@@ -32,9 +32,7 @@ BACKENDS: Final = ("memory", "sqlite", "redis")
 SOAK: Final = os.environ.get("HOLDFAST_SOAK", "") not in ("", "0")
 SOAK_FACTOR: Final = int(os.environ.get("HOLDFAST_SOAK_FACTOR", "20")) if SOAK else 1
 SHORT_TIMEOUT_S: Final = 120
-TESTS: Final = Path(__file__).parent
-ALONE: Final = frozenset({"bench", "demo", "promises"})
-"""Folders whose tests measure time or load the machine: `make test` runs them when nothing else runs, as those marked `alone`."""
+
 
 Hook = Callable[[], Awaitable[object]]
 
@@ -72,11 +70,8 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(f"{seed}/{request.node.name}")
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if ALONE.intersection(item.path.relative_to(TESTS).parts):
-            item.add_marker(pytest.mark.alone)
         if SOAK and "scale" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.soak)
             item.add_marker(pytest.mark.timeout(SHORT_TIMEOUT_S * SOAK_FACTOR))

@@ -16,14 +16,14 @@ pytestmark = [
     pytest.mark.skipif(
         shutil.which("redis-server") is None and "CI" not in os.environ, reason="redis-server is not installed"
     ),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(600),
 ]
 
 
 @pytest.mark.parametrize("every", [False, True], ids=["some", "every"])
 def test_a_conversation_survives_its_nodes(every: bool) -> None:
     command = [sys.executable, "-m", "holdfast", "demo", "failover", "--json", *(["--every"] if every else [])]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     killed = [line for line in report["lines"] if line["killed"]]
@@ -34,5 +34,5 @@ def test_a_conversation_survives_its_nodes(every: bool) -> None:
 
 
 def test_the_library_example_survives_too() -> None:
-    done = subprocess.run([sys.executable, "examples/survive.py"], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, "examples/survive.py"], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -24,6 +24,8 @@ from holdfast.testing import PartitionedSentinelSet, SentinelSet, why_no_namespa
 from redis_servers import skip_or_fail
 from store_nodes import Figures
 
+pytestmark = pytest.mark.alone
+
 PARTITION_S: Final = 8.0
 FAILOVER_TIMEOUT_MS: Final = 2000
 """After a failover the Sentinels begin no other for twice as long."""

@@ -23,6 +23,8 @@ from holdfast.backends.records import Unchanged
 from holdfast.errors import HoldfastError, OutcomeUnknown, SessionNotFound, StoreError
 from store_nodes import Figures, Nodes, needs_redis_server
 
+pytestmark = pytest.mark.alone
+
 Value = int | None
 """What a session says: a number that is used once, or None where there is none."""
 

@@ -20,6 +20,8 @@ from holdfast import open_store
 from store_nodes import Figures, eventually
 from workload import KEEP_ALL
 
+pytestmark = pytest.mark.alone
+
 if TYPE_CHECKING:
     from holdfast.testing import RedisCluster
 

@@ -24,6 +24,8 @@ from holdfast.testing import FaultProxy, Faults, RedisServer, SentinelSet
 from holdfast.testing.servers import SAVED_FOR_A_KILL
 from store_nodes import Figures, eventually, needs_redis_server
 
+pytestmark = pytest.mark.alone
+
 PROMISED_S: Final = 2.0
 TRIES: Final = 3
 LEVELS: Final = ("memory", "replicated")
@@ -66,7 +68,7 @@ async def test_turns_go_on_within_two_seconds_of_the_failover(
                     break
             else:
                 pytest.fail(f"{beyond[fault][-TRIES:]} s after the failovers, {PROMISED_S} s promised")
-        more = opened.assert_nothing()
+        more = await opened.assert_nothing()
         left = await connections_left(servers)
         for committing in writers:
             await committing.end()
@@ -133,7 +135,7 @@ async def test_turns_go_on_after_a_single_server_was_started_again(
                     break
                 assert attempt < TRIES - 1, f"{took[-TRIES:]} s after the restarts, {PROMISED_S} s promised"
         await writers.end()
-        opened.assert_nothing()
+        await opened.assert_nothing()
         assert await settled_at(server, NODE) <= NODE
     figures("P10", "redis", restarts_of_one_server=len(took), longest_after_restart_s=round(max(took), 2))
 

@@ -20,6 +20,8 @@ from holdfast.backends.redis.slots import tags_by_slot
 from store_nodes import Figures
 from workload import KEEP_ALL
 
+pytestmark = pytest.mark.alone
+
 if TYPE_CHECKING:
     from holdfast.testing import RedisCluster
 

@@ -20,6 +20,8 @@ from holdfast import Turn
 from store_nodes import Figures, Nodes
 from workload import log_of, node_process
 
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
+
 OPTIONS = {"lease": 0.8, "poll": 0.1, "max_attempts": 1000}
 """As many attempts as it takes: five nodes dying under one turn would be its failure, rightly."""
 TURNS_A_SESSION = 5

@@ -49,7 +49,7 @@ index = ""
 policy = "streaming_stage:make"
 """
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(3600)]
 
 Fault = Callable[["Nodes3", int], Coroutine[Any, Any, None]]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from holdfast.errors import ConfigError, StoreUnavailable
 
-_START_S = 30.0
-"""How long a process may take until it answers, seconds."""
+_START_S = 90.0
+"""How long a process may take until it answers, seconds: on a busy machine."""
 
 
 def free_port() -> int:
