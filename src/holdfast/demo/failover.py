@@ -149,10 +149,15 @@ def _config(folder: Path) -> Path:
     """The sample's config with the slow stage, a short lease, and the demo's own index."""
     sample = resources.files("holdfast.samples")
     text = (sample / "holdfast.toml").read_text(encoding="utf-8")
-    text = text.replace('policy = ["flows"', 'policy = ["holdfast.demo.slow_answer:pause", "flows"')
-    text = text.replace('ttl = "30d"', 'ttl = "1h"\nlease = "1s"')
-    text = text.replace('"holdfast-knowledge.db"', f'"{folder / "knowledge.db"}"')
-    text = text.replace('folders = ["knowledge"]', f'folders = ["{sample / "knowledge"}"]')
+    for old, new in (
+        ("policy = [", 'policy = ["holdfast.demo.slow_answer:pause", '),
+        ('flows = ["flows"]', f'flows = ["{sample / "flows"}"]'),
+        ('ttl = "30d"', 'ttl = "1h"\nlease = "1s"'),
+        ('"holdfast-knowledge.db"', f'"{folder / "knowledge.db"}"'),
+        ('folders = ["knowledge"]', f'folders = ["{sample / "knowledge"}"]'),
+    ):
+        assert old in text, f"the sample has no {old!r} any more"
+        text = text.replace(old, new)
     path = folder / "demo.toml"
     path.write_text(text, encoding="utf-8")
     return path
