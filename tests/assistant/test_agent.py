@@ -397,3 +397,16 @@ async def test_without_a_model_there_is_no_agent(no_settings_around: None) -> No
 
     with pytest.raises(ConfigError, match='has "agent", and no model is configured'):
         await build_assistant(sample(assistant={"policy": "agent"}))
+
+
+async def test_a_flows_digression_can_be_the_agents(talk: Any, shop: Shop) -> None:
+    """The agent answers in the middle of a flow; a question of its own, with the flow's behind it, can no longer be agreed to."""
+    model = ScriptedModel({"ship": "Two days.", "HF1": calls(("cancel_order", {"number": "HF1"}))})
+    tools = {"functions": ["holdfast.samples.tools", "users_shop:cancel_order"]}
+    chat = await talk(model=model, assistant={"policy": ["flows", "agent"]}, tools=tools)
+    await chat.say("where is my order?")
+    assert (await chat.say("How long does shipping take?")).startswith("Two days.\n\nBack to ")
+    reply = await chat.say("Can you cancel HF1, by the way?")
+    assert "Shall I go ahead?" in reply and not reply.endswith("Shall I go ahead?")
+    await chat.say("yes")
+    assert shop.done == []
