@@ -40,7 +40,7 @@ async def short_lives(nodes: Nodes, effects: Path, rng: random.Random, done: asy
             options=OPTIONS,
             recovery={"every": 0.1, "parallel": 16},
         ) as node:
-            await node.until("looking")
+            await node.until("looking", within=60)
             await asyncio.sleep(rng.uniform(0.4, 1.5))
         killed += 1
     return killed
