@@ -41,6 +41,8 @@ class Spending:
         self._settings = settings
         self._store = store
         self._now = now
+        if settings.user_tokens is not None and store is None:
+            _log.warning("model.budget.user_tokens is not kept to: the assistant was built without a store")
 
     async def check(self, turn: Turn) -> None:
         """Raises `ModelError` with reason ``budget``. Where the user's record cannot be read, the user has the benefit of that."""
