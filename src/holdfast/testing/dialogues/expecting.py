@@ -8,47 +8,48 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from holdfast.assistant.flows.yaml_source import Place
 from holdfast.testing.dialogues.schema import Called, Expect
 from holdfast.testing.dialogues.seen import Failure, Seen, ToolCalled
 
 _NONE: Final = "(none)"
 
 
-def differences(expect: Expect, seen: Seen, line: Callable[[str], int]) -> list[Failure]:
-    """Whatever is not as expected, in the order of the file's lines. ``line``: of an expectation's key."""
+def differences(expect: Expect, seen: Seen, line: Callable[[Place], int]) -> list[Failure]:
+    """Whatever is not as expected, in the order of the file's lines. ``line``: of a part of the expectation."""
     found = [
-        Failure(line(key), key, wanted, came, near)
-        for key, wanted, came, near in (*_words(expect, seen), *_flows(expect, seen), *_values(expect, seen))
+        Failure(line(place), str(place[0]), wanted, came, near)
+        for look in (_words, _flows, _values, _outside)
+        for place, wanted, came, near in look(expect, seen)
     ]
-    found += [Failure(line(key), key, wanted, came, near) for key, wanted, came, near in _outside(expect, seen)]
     return sorted(found, key=lambda failure: failure.line)
 
 
-_Difference = tuple[str, str, str, str]
-"""Key, what was expected, what came, the nearest of what came."""
+_Difference = tuple[Place, str, str, str]
+"""Where it stands in the expectation, what was expected, what came, the nearest of what came."""
 
 
 def _words(expect: Expect, seen: Seen) -> Iterator[_Difference]:
-    for text in expect.said:
+    for number, text in enumerate(expect.said):
         if text not in seen.reply:
-            yield "said", text, seen.reply, _nearest(text, seen.reply.splitlines())
-    for text in expect.said_not:
+            yield ("said", number), text, seen.reply, _nearest(text, seen.reply.splitlines())
+    for number, text in enumerate(expect.said_not):
         if text in seen.reply:
-            yield "said_not", f"not {text}", seen.reply, _nearest(text, seen.reply.splitlines())
-    for pattern in expect.matches:
+            yield ("said_not", number), f"not {text}", seen.reply, _nearest(text, seen.reply.splitlines())
+    for number, pattern in enumerate(expect.matches):
         if not re.search(pattern, seen.reply):
-            yield "matches", pattern, seen.reply, _nearest(pattern, seen.reply.splitlines())
+            yield ("matches", number), pattern, seen.reply, _nearest(pattern, seen.reply.splitlines())
 
 
 def _flows(expect: Expect, seen: Seen) -> Iterator[_Difference]:
     if "flow" in expect.model_fields_set and expect.flow != seen.flow:
-        yield "flow", expect.flow or _NONE, seen.flow or _NONE, ""
+        yield ("flow",), expect.flow or _NONE, seen.flow or _NONE, ""
     for name in expect.started:
         if name not in seen.started:
-            yield "started", name, _names(seen.started), ""
+            yield ("started",), name, _names(seen.started), ""
     for name in expect.ended:
         if name not in seen.ended:
-            yield "ended", name, _names(seen.ended), ""
+            yield ("ended",), name, _names(seen.ended), ""
 
 
 def _values(expect: Expect, seen: Seen) -> Iterator[_Difference]:
@@ -56,30 +57,40 @@ def _values(expect: Expect, seen: Seen) -> Iterator[_Difference]:
         for name, value in values.items():
             if not same(value, seen.state.get(name)):
                 came = f"{name}: {_shown(seen.state[name])}" if name in seen.state else f"{name} has no value"
-                yield key, f"{name}: {_shown(value)}", came, "" if name in seen.state else _nearest(name, seen.state)
+                yield (
+                    (key, name),
+                    f"{name}: {_shown(value)}",
+                    came,
+                    "" if name in seen.state else _nearest(name, seen.state),
+                )
     for key, names in (("slots_not", expect.slots_not), ("state_not", expect.state_not)):
         for name in names:
             if name in seen.state:
-                yield key, f"no value of {name}", f"{name}: {_shown(seen.state[name])}", ""
+                yield (key,), f"no value of {name}", f"{name}: {_shown(seen.state[name])}", ""
 
 
 def _outside(expect: Expect, seen: Seen) -> Iterator[_Difference]:
     calls = [_call(call) for call in seen.calls]
-    for wanted in expect.tool:
+    for number, wanted in enumerate(expect.tool):
         if not any(_fits(wanted, call) for call in seen.calls):
             same_tool = [_call(call) for call in seen.calls if call.name == wanted.name]
             text = f"{wanted.name} {_shown(wanted.with_)}" if wanted.with_ else wanted.name
-            yield "tool", text, "; ".join(calls) or _NONE, same_tool[-1] if len(calls) > 1 and same_tool else ""
+            yield (
+                ("tool", number),
+                text,
+                "; ".join(calls) or _NONE,
+                same_tool[-1] if len(calls) > 1 and same_tool else "",
+            )
     if expect.tools is not None and list(expect.tools) != [call.name for call in seen.calls]:
-        yield "tools", _names(expect.tools), "; ".join(calls) or _NONE, ""
-    for document in expect.cited:
+        yield ("tools",), _names(expect.tools), "; ".join(calls) or _NONE, ""
+    for number, document in enumerate(expect.cited):
         if not any(document in one for one in seen.cited):
-            yield "cited", document, _names(seen.cited), _nearest(document, seen.cited)
+            yield ("cited", number), document, _names(seen.cited), _nearest(document, seen.cited)
     for key, value, came in (("intent", expect.intent, seen.intent), ("language", expect.language, seen.language)):
         if value is not None and value != came:
-            yield key, value or _NONE, came or _NONE, ""
+            yield (key,), value or _NONE, came or _NONE, ""
     if expect.handed_over is not None and expect.handed_over != seen.handed_over:
-        yield "handed_over", _shown(expect.handed_over), _shown(seen.handed_over), ""
+        yield ("handed_over",), _shown(expect.handed_over), _shown(seen.handed_over), ""
 
 
 def same(expected: Any, came: Any) -> bool:

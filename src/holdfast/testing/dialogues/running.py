@@ -16,10 +16,9 @@ from holdfast import Message, Store
 from holdfast.assistant.assistant import Assistant
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.frames import load
-from holdfast.assistant.flows.yaml_source import Problem, Problems
+from holdfast.assistant.flows.yaml_source import Place, Problem, Problems
 from holdfast.assistant.handover import handed_over
 from holdfast.config import Config
-from holdfast.errors import HoldfastError
 from holdfast.sessions.ids import new_id
 from holdfast.testing.dialogues.coverage import Coverage, coverage_of
 from holdfast.testing.dialogues.expecting import differences
@@ -112,8 +111,9 @@ async def _played(script: Script, assistant: Assistant, store: Store) -> Result:
             said.append(("user", step.user))
             try:
                 seen = await _turn(session, number, script, play, assistant, store)
-            except (HoldfastError, AssertionError) as error:
-                failures.append(Failure(script.line("steps", number), "", "a reply", f"the turn failed: {error}"))
+            except Exception as error:  # noqa: BLE001  # whatever a part that is not ours raises, the others go on
+                came = f"the turn failed: {type(error).__name__}: {error}"
+                failures.append(Failure(script.line("steps", number), "", "a reply", came))
                 break
             said.append(("assistant", seen.reply))
             line = _Lines(script, number)
@@ -133,8 +133,8 @@ class _Lines:
         self._script = script
         self._step = step
 
-    def __call__(self, key: str) -> int:
-        return self._script.line("steps", self._step, "expect", key)
+    def __call__(self, place: Place) -> int:
+        return self._script.line("steps", self._step, "expect", *place)
 
 
 async def _turn(session: str, number: int, script: Script, play: Play, assistant: Assistant, store: Store) -> Seen:
