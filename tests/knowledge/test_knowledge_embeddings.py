@@ -88,6 +88,22 @@ async def test_only_what_changed_is_embedded_again(
         assert len(vectors_in(index)) == 2
 
 
+async def test_vectors_in_memory_follow_the_file(tmp_path: Path) -> None:
+    """Updates, removals and additions between two looks leave what a first look finds."""
+    async with await filled(tmp_path / "x.db", Hashed()) as index:
+        await index.embed()
+        await index.retrieve("express delivery")
+        await index.put("returns", "", Extracted("Goods are taken back for ninety days."))
+        await index.remove("delivery")
+        await index.put("hours", "", Extracted("The shop is open from nine to five."))
+        await index.embed()
+        async with await KnowledgeIndex.open(tmp_path / "x.db", embedder=Hashed()) as fresh:
+            for question in ("opening hours", "take goods back", "repair of machines"):
+                found = await index.retrieve(question)
+                assert found == await fresh.retrieve(question)
+                assert len(found.hits) == 3
+
+
 async def test_another_model_is_noticed_and_its_vectors_replace_the_old_ones(tmp_path: Path) -> None:
     async with await filled(tmp_path / "x.db", Hashed("old")) as index:
         await index.embed()

@@ -114,10 +114,11 @@ def load(db: sqlite3.Connection, embedder: str, generation: int, before: Vectors
         (size,) = db.execute("SELECT length(vector) FROM vector WHERE id = ?", (pairs[0][0],)).fetchone()
         dimensions = size // 4
     matrix = numpy.empty((len(pairs), dimensions), numpy.float32)
+    known = [(i, places[row]) for i, (row, _) in enumerate(pairs) if row in places]
+    if known and before is not None:
+        matrix[[i for i, _ in known]] = before.matrix[[place for _, place in known]]
     for i, (row, _) in enumerate(pairs):
-        if before is not None and (place := places.get(row)) is not None:
-            matrix[i] = before.matrix[place]
-        else:
+        if row not in places:
             (blob,) = db.execute("SELECT vector FROM vector WHERE id = ?", (row,)).fetchone()
             matrix[i] = numpy.frombuffer(blob, "<f4")
     share = db.execute("SELECT value FROM meta WHERE name = ?", (_verdict(embedder),)).fetchone()
