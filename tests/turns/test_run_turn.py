@@ -200,7 +200,9 @@ async def test_a_reply_that_cannot_be_stored_is_refused_where_it_is_made(store: 
     assert (await store.run_turn("s", bad, input="x")).reply == "fine"
 
 
-async def test_a_mutated_value_that_cannot_be_stored_gives_the_turn_back(store: Store) -> None:
+async def test_a_mutated_value_that_cannot_be_stored_gives_the_turn_back(nodes: Nodes) -> None:
+    store = await nodes.open(lease=60, poll=0.1)
+
     def bad(turn: Turn) -> None:
         turn.state["cart"] = []
         turn.state["cart"].append(object())
@@ -208,7 +210,7 @@ async def test_a_mutated_value_that_cannot_be_stored_gives_the_turn_back(store: 
     with pytest.raises(UnsupportedValue, match=r"cart\[0\]"):
         await store.run_turn("s", bad, input="x", turn_id="t")
     assert not await store.exists("s")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(15):  # its lease is not waited out
         assert (await store.run_turn("s", answer, input="x", turn_id="t")).reply == "1: x"
 
 
