@@ -26,6 +26,14 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 async def backend(path: str) -> AsyncIterator[SqliteBackend]:
+    backend = await open_sqlite(path, timeout=20)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture
+async def hasty(path: str) -> AsyncIterator[SqliteBackend]:
+    """Its deadlines pass soon."""
     backend = await open_sqlite(path, timeout=0.5)
     yield backend
     await backend.close()
@@ -119,20 +127,20 @@ async def test_a_value_that_sqlite_cannot_bind_fails_alone(backend: SqliteBacken
     assert await missing(backend)
 
 
-async def test_a_lock_held_elsewhere_is_a_typed_error_by_the_deadline(backend: SqliteBackend, path: str) -> None:
-    await put(backend, {"a": b"0"})
+async def test_a_lock_held_elsewhere_is_a_typed_error_by_the_deadline(hasty: SqliteBackend, path: str) -> None:
+    await put(hasty, {"a": b"0"})
     other = locked(path)
     started = time.monotonic()
-    replies = await asyncio.gather(*(put(backend, {"a": b"1"}) for _ in range(10)), return_exceptions=True)
+    replies = await asyncio.gather(*(put(hasty, {"a": b"1"}) for _ in range(10)), return_exceptions=True)
     assert 0.4 < time.monotonic() - started < 3  # one after the other would be 5
     assert [type(reply) for reply in replies] == [StoreUnavailable] * 10
     assert "another process" in str(replies[0])
-    assert values(await record_of(backend)) == {"a": b"0"}  # reading goes on
+    assert values(await record_of(hasty)) == {"a": b"0"}  # reading goes on
     other.execute("ROLLBACK")
     other.close()
     await asyncio.sleep(0.02)
-    assert (await record_of(backend)).version.counter == 1
-    assert (await put(backend, {"a": b"2"})).version.counter == 2
+    assert (await record_of(hasty)).version.counter == 1
+    assert (await put(hasty, {"a": b"2"})).version.counter == 2
 
 
 async def test_a_short_foreign_lock_is_waited_for(backend: SqliteBackend, path: str) -> None:
@@ -145,30 +153,30 @@ async def test_a_short_foreign_lock_is_waited_for(backend: SqliteBackend, path: 
 
 
 async def test_behind_a_stuck_write_the_begun_is_unknown_and_the_rest_was_never_applied(
-    backend: SqliteBackend,
+    hasty: SqliteBackend,
 ) -> None:
     release = threading.Event()
-    stuck_one = asyncio.create_task(backend._writing.call(lambda rows: release.wait(5), reads=False))
+    stuck_one = asyncio.create_task(hasty._writing.call(lambda rows: release.wait(5), reads=False))
     await asyncio.sleep(0.05)
     started = time.monotonic()
-    waiting = asyncio.create_task(put(backend, {"a": b"1"}))
+    waiting = asyncio.create_task(put(hasty, {"a": b"1"}))
     with pytest.raises(OutcomeUnknown):
         await stuck_one
     with pytest.raises(StoreUnavailable, match="nothing was written"):
         await waiting
     assert time.monotonic() - started < 4
     release.set()
-    await put(backend, {"b": b"2"})
-    assert values(await record_of(backend)) == {"b": b"2"}
+    await put(hasty, {"b": b"2"})
+    assert values(await record_of(hasty)) == {"b": b"2"}
 
 
-async def test_a_stuck_read_ends_by_its_deadline(backend: SqliteBackend) -> None:
+async def test_a_stuck_read_ends_by_its_deadline(hasty: SqliteBackend) -> None:
     release = threading.Event()
-    read = asyncio.create_task(backend._reading.call(lambda rows: release.wait(5), reads=True))
+    read = asyncio.create_task(hasty._reading.call(lambda rows: release.wait(5), reads=True))
     await asyncio.sleep(0.05)
     started = time.monotonic()
     with pytest.raises(StoreTimeout):
-        await backend.load(KEY, tail=1)
+        await hasty.load(KEY, tail=1)
     with pytest.raises(StoreTimeout):
         await read
     assert time.monotonic() - started < 4
