@@ -414,6 +414,48 @@ async def test_wrong_values_of_one_slot_do_not_count_for_the_next(flow_talk: Any
     assert "stop table booking" in await chat.say("1390002")
 
 
+WAITING = """
+flows:
+  first:
+    title: {zh: 一, en: the first}
+    triggers: {zh: [一号], en: [number one]}
+    slots:
+      phone: {type: phone, remember: true, ask: {zh: 手机？, en: "Phone for one?"}}
+      hour: {type: time, ask: {zh: 几点？, en: "What time?"}}
+    steps: [{ask: phone}, {ask: hour}, {say: {zh: "{hour}", en: "at {hour}"}}]
+  second:
+    title: {zh: 二, en: the second}
+    triggers: {zh: [二号], en: [number two]}
+    slots:
+      phone: {type: phone, remember: true, ask: {zh: 手机？, en: "Phone for two?"}}
+    steps: [{ask: phone}, {confirm: {zh: 好？, en: "OK?"}, yes: [{say: {zh: 好, en: "Two is done."}}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "reply"),
+    [
+        ("yes", "Two is done.\n\nWhat time?"),
+        ("cancel", "All right, the second is cancelled. Can I help with anything else?\n\nWhat time?"),
+    ],
+)
+async def test_what_was_told_in_between_is_not_asked_for_again(flow_talk: Any, end: str, reply: str) -> None:
+    chat = await flow_talk(WAITING)
+    assert await chat.say("number one") == "Phone for one?"
+    assert await chat.say("number two") == "Phone for two?"
+    assert await chat.say("13900005678") == "OK?"
+    assert await chat.say(end) == reply
+    assert await chat.say("15:30") == "at 15:30"
+
+
+@pytest.mark.parametrize(("words", "hour"), [("11", "at 11:00"), ("十一", "11:00"), ("at 3 pm", "at 15:00")])
+async def test_a_number_alone_is_the_hour_that_was_asked_for(flow_talk: Any, words: str, hour: str) -> None:
+    chat = await flow_talk(WAITING)
+    await chat.say("number one")
+    await chat.say("13900005678")
+    assert await chat.say(words) == hour
+
+
 async def test_a_choice_that_sounds_like_cancelling_is_one(flow_talk: Any) -> None:
     text = """
 flows:
@@ -436,7 +478,7 @@ flows:
     assert "cancelled" in await chat.say("never mind")
 
 
-@pytest.mark.parametrize("words", ["确认", "确定", "confirm", "Absolutely!"])
+@pytest.mark.parametrize("words", ["确认", "确定", "confirm", "Absolutely!", "looks good", "That's right."])
 async def test_ways_to_say_yes(flow_talk: Any, words: str) -> None:
     chat = await confirming(flow_talk)
     assert "HF22222" in await chat.say(words)

@@ -48,6 +48,7 @@ SIGNALS: Final[Mapping[Signal, re.Pattern[str]]] = {
     "affirm": _whole("""
         yes | yeah | yep | yup | sure | ok(?:ay)? | of course | right | correct | go ahead | do | fine | please do
         | confirm(?:ed)? | agreed | exactly | absolutely
+        | (?:looks|sounds) (?:good|right|fine|great) | that'?s (?:right|correct|fine|it)
         | 是 | 是的 | 对 | 对的 | 好 | 好的 | 行 | 可以 | 嗯+ | 要 | 没错 | 当然 | 没问题 | 确认 | 确定 | 同意
         | 来 | 试
     """),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from holdfast.assistant.contract import Understanding
+from holdfast.assistant.contract import Entity, Understanding
 from holdfast.assistant.flows.frames import Frame
 from holdfast.assistant.flows.schema import Flow, FlowSlot
 from holdfast.understanding.entities.finding import find_entities
@@ -139,8 +139,18 @@ def _values(
             for entity in understood.entities:
                 if entity.kind in kinds and (value := _converted(kind, entity.value)) is not None:
                     yield value
+                elif asked and kind == "time" and entity.kind == "number" and (hour := _hour(entity, understood.text)):
+                    yield hour
 
 
+def _hour(entity: Entity, text: str) -> str:
+    """The time that a number means which is the whole answer to "at what time?"."""
+    value = entity.value
+    alone = text.strip(" .!。！") == entity.text.strip()
+    return f"{value:02}:00" if alone and isinstance(value, int) and 0 <= value < _HOURS else ""
+
+
+_HOURS: Final = 24
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "date": ("date", "datetime"),
     "time": ("time", "datetime"),

@@ -42,6 +42,8 @@ class FlowPolicy:
             frame.seen = now
         if not await self._respond(context, running):
             return False
+        if running.frames and not running.frame.done and not running.frame.asking:
+            await running.proceed()  # the one above has ended, and asked for what this one waited for
         running.close()
         return True
 

@@ -151,9 +151,12 @@ class Running:
         return {name for frame in frames for name in self.program_of(frame).flow.slots}
 
     def resume(self) -> None:
-        """Back to the flow below, whose question is asked again."""
+        """Back to the flow below, whose question is asked again; what the user has told meanwhile is asked for no more."""
         if self.frames and not self.frame.done and self.frame.asking:
-            self.ask("return")
+            if self.frame.asking in self.context.turn.state and self.frame.asking in self.program.flow.slots:
+                self.frame.asking = ""
+            else:
+                self.ask("return")
 
     # --- slots ---
 
@@ -279,8 +282,8 @@ class Running:
             if frame.called:
                 slots = self.program.flow.slots
                 self.frame.choices.update({name: some for name, some in frame.choices.items() if name in slots})
-            if below and self.frame.asking:
-                self.ask("return")
+            if below:
+                self.resume()
         else:
             frame.done = True
 

@@ -28,6 +28,10 @@ def _moment(value: Any) -> Any:
     return moment if moment.tzinfo is not None else moment.astimezone()
 
 
+Said = Annotated[
+    str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) and value is not True else value)
+]
+"""What a user says; ``user: 11`` is text too."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 Patterns = Annotated[tuple[Regex, ...], BeforeValidator(_texts)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
@@ -104,7 +108,7 @@ class Step(Section):
         expect: what has to be so afterwards.
     """
 
-    user: str
+    user: Said
     after: Seconds | None = None
     tools: Plays = Field(default_factory=dict)
     expect: Expect = Expect()
