@@ -43,7 +43,7 @@ def pay(number: str, idempotency_key: str) -> dict[str, str]:
 
 def number_in(request: ModelRequest) -> str:
     """Whose conversation this is."""
-    return re.findall(r"P\d{3}", str(request.prompts))[-1]
+    return str(re.findall(r"P\d{3}", str(request.prompts))[-1])
 
 
 def answer(what: str, after: str, name: str = "") -> ScriptedAnswer:
