@@ -22,12 +22,14 @@ OUR_FAULT = {
     "ServerUnsuitable",
     "StepMisuse",
     "SignalTimeout",
+    "ExamplesUnusable",
 }
 ARGUMENTS = {
     "TurnFinished": (None,),
     "TurnFailed": ("secret words", None),
     "TurnParked": ("secret words", "t-1", "approval", 5.0),
     "ModelError": ("secret words", "empty"),
+    "EmbeddingError": ("secret words", "why"),
     **dict.fromkeys(
         ("UnreadableDocument", "UnsupportedDocument", "EncryptedDocument", "EmptyDocument"), ("secret words", "why")
     ),

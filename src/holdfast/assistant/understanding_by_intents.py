@@ -10,9 +10,10 @@ import msgspec
 
 from holdfast.assistant.contract import Understanding
 from holdfast.assistant.flows.flow_set import FlowSet
+from holdfast.assistant.off_topic import NAME, OFF_TOPIC
 from holdfast.errors import ConfigError
 from holdfast.turns.turn import Turn
-from holdfast.understanding import IntentModel
+from holdfast.understanding import OUT_OF_SCOPE, IntentModel
 from holdfast.understanding.intents.rows import rows_of
 
 _WHOLE: Final = frozenset({"affirm", "deny", "cancel", "retry", "greet", "thanks"})
@@ -35,16 +36,18 @@ class IntentUnderstanding:
         if not before.text or before.signals & _WHOLE:
             return before
         predicted = self.model.predict([before.text[:_LONGEST]])[0]
-        flow = before.flow or (predicted.intent if predicted.intent in self._startable else "")
+        intent = "" if predicted.intent == NAME else predicted.intent
+        flow = before.flow or (intent if intent in self._startable else "")
         return msgspec.structs.replace(
-            before, flow=flow, intent=predicted.intent, confidence=predicted.score, ranked=predicted.ranked
+            before, flow=flow, intent=intent, confidence=predicted.score, ranked=predicted.ranked
         )
 
 
 def learned(flows: FlowSet, files: Sequence[Path], cache: Path | None) -> IntentModel:
     """The model of the flows' examples and of files (CSV: text, category).
 
-    A category that is no flow's name is an intent all the same: it keeps its sentences from starting a flow. Raises `ConfigError`
+    A category that is no flow's name is an intent all the same: it keeps its sentences from starting a flow. Where there are no
+    ``oos`` sentences, `OFF_TOPIC` is such a category: of a dozen examples each, two intents tell nothing of what is neither. Raises `ConfigError`
     where there are no examples, `ExamplesUnusable` for a file that cannot be used, `MissingExtra`.
     """
     examples = [*_of_flows(flows)]
@@ -59,6 +62,8 @@ def learned(flows: FlowSet, files: Sequence[Path], cache: Path | None) -> Intent
             'assistant.understanding names "intents", and there is nothing to learn them from: give flows `examples`, or '
             "set assistant.intents to a CSV file with the columns text and category"
         )
+    if all(category != OUT_OF_SCOPE for _, category in examples):
+        examples += ((sentence, NAME) for sentence in OFF_TOPIC)
     return IntentModel.train(examples, cache=cache)
 
 
