@@ -504,6 +504,8 @@ async def test_a_word_within_another_names_no_slot(flow_talk: Any) -> None:
     await chat.say("13900005678")
     assert await chat.say("the headphones") == "Why?"
     assert (await chat.state())["order"] == "HF11111"
+    assert await chat.say("no, not the headphones, the kettle") == "Why?"
+    assert (await chat.state())["order"] == "HF22222"
 
 
 MOVING = """

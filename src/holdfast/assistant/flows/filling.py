@@ -33,6 +33,10 @@ def given(understood: Understanding, flow: Flow, frame: Frame, state: Mapping[st
         )
         if best is not None:
             found[name] = best
+    asked = flow.slots.get(frame.asking)
+    corrected = (name for name, value in found.items() if name != frame.asking and state.get(name, value) != value)
+    if asked is not None and asked.type == "text" and "correct" in understood.signals and any(corrected):
+        found.pop(frame.asking, None)  # "no, the other order" is not the reason that was asked for
     return found
 
 
@@ -67,7 +71,7 @@ def chosen(understood: Understanding, frame: Frame, name: str, current: Any) -> 
             return options[-1] if options else None
         case "":
             asked = frame.asking == name or "correct" in understood.signals or frame.done
-            return _by_label(understood.text.lower(), frame.choices[name]) if asked else None
+            return _by_label(understood.text.lower(), frame.choices[name], current) if asked else None
     place = int(understood.reference)
     return options[place - 1] if place <= len(options) else None
 
@@ -178,11 +182,13 @@ _IS: Final = r"\b(?:should be|has to be|must be|is|to)\b|[:：]|应该是|改成
 _WRONG: Final = re.compile(r"(?:all |still )?(?:wrong|incorrect|not\b|no\b)|错|不|假", re.IGNORECASE)
 
 
-def _by_label(low: str, options: list[dict[str, Any]]) -> Any:
-    """The one option whose label shares the most words with the text."""
+def _by_label(low: str, options: list[dict[str, Any]], current: Any) -> Any:
+    """The one option whose label shares the most words with the text; of two ("not the kettle, the lamp") the one that is new."""
     scores = [(len(_tokens(_label(option)) & _tokens(low)), option["value"]) for option in options]
     best = max((score for score, _ in scores), default=0)
     winners = [value for score, value in scores if score == best]
+    if len(winners) == 2 and current in winners:
+        winners.remove(current)
     return winners[0] if best and len(winners) == 1 else None
 
 
