@@ -96,7 +96,7 @@ async def test_a_node_is_named() -> None:
 
 
 async def test_a_process_serves_them(tmp_path: Path) -> None:
-    async with process(tmp_path, HOLDFAST_SERVER__SERVER_FIGURES_EVERY="1s") as node:
+    async with process(tmp_path, HOLDFAST_SERVER__SERVER_FIGURES_EVERY="1s", HOLDFAST_TRACE__ENABLED="no") as node:
         session_id = await node.session()
         await node.turn(session_id, "say hello", "t-1")
         text = (await node.http.get("/metrics")).text

@@ -44,6 +44,7 @@ async def test_info(node: Served) -> None:
         "max_input_chars": 8000,
         "max_body_bytes": 262144,
         "on_busy": "queue",
+        "trace": False,
     }
 
 
