@@ -117,6 +117,7 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
+        ('"memory:"', '"bogus://user:canary@x"', "holdfast.toml:2: store.url: no store is known for"),
         (
             'url = "memory:"',
             'url = "memory:"\nttll = 3',
@@ -184,6 +185,7 @@ def test_a_mistake_is_named_with_its_line(checked: Checked, old: str, new: str, 
     lines = ran.out.splitlines()
     assert len(lines) == 2 and lines[0].startswith(says), ran.out
     assert lines[1].startswith("1 error")
+    assert "canary" not in ran.out
 
 
 @pytest.mark.parametrize(

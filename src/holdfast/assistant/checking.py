@@ -19,7 +19,7 @@ from holdfast.assistant.models.budget import Spending
 from holdfast.assistant.parts import Parts, made
 from holdfast.assistant.texts import Texts
 from holdfast.assistant.tool_functions import FunctionTools
-from holdfast.config import CollectionSection, Config, ToolsSection
+from holdfast.config import BudgetSection, CollectionSection, Config, ToolsSection
 from holdfast.config.fields import nearest
 from holdfast.config.problems import Problem
 from holdfast.config.toml_lines import TomlLines
@@ -115,7 +115,7 @@ async def _made_all(parts: Parts, lines: TomlLines, found: Findings, skip: Colle
             part = one(kind, getattr(chosen, kind), ("assistant", kind))
             setattr(parts, names.get(kind, kind), part)
             if kind == "model" and part is not None:
-                parts.asker = Asker(part, parts.config.model, Spending(parts.config.model.budget, None))
+                parts.asker = Asker(part, parts.config.model, Spending(BudgetSection()))  # nothing is asked or spent
         for number, name in enumerate(chosen.understanding):
             one("understanding", name, ("assistant", "understanding", number))
         for number, name in enumerate(chosen.policy):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from holdfast import open_store
 from holdfast.cli.options import Debug, Json
 from holdfast.cli.output import clean, print_json
 from holdfast.cli.serve import ConfigFile, data_folder, sample_overrides
-from holdfast.errors import ConfigError, MissingExtra
+from holdfast.errors import ConfigError, HoldfastError, MissingExtra
 
 if TYPE_CHECKING:
     from holdfast.assistant.checking import Findings
@@ -44,7 +45,7 @@ def check(
         from holdfast.assistant.checking import check_assistant
 
         found = asyncio.run(check_assistant(settings, lines))
-        problems = sorted({*problems, *found.problems, *_channels(settings, lines)})
+        problems = sorted({*problems, *found.problems, *_store(settings, lines), *_channels(settings, lines)})
     errors = sum(problem.level == "error" for problem in problems)
     failed = bool(errors or (strict and problems))
     if as_json:
@@ -55,6 +56,14 @@ def check(
         print(_summary(errors, len(problems) - errors, found))
     if failed:
         raise typer.Exit(1)
+
+
+def _store(config: Config, lines: TomlLines) -> Iterator[Problem]:
+    """A URL that no store has. It is not opened: `holdfast store check` does that."""
+    try:
+        open_store(config.store.url, **config.store.options)
+    except HoldfastError as error:
+        yield lines.problem(("store", "url"), f"store.url: {error}")
 
 
 def _channels(config: Config, lines: TomlLines) -> Iterator[Problem]:
