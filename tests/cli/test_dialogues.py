@@ -186,7 +186,9 @@ def test_a_dialogue_stops_at_the_turn_that_fails_and_the_others_go_on(project: P
         "nearest": "",
     }
     assert document["coverage"]["flows"][0]["missing"][0]["line"] == 14
-    assert played(folder, "-k", "第三").code == 0
+    third = played(folder, "-k", "第三")
+    assert third.code == 0 and "not reached" not in third.out
+    assert "not reached" in played(folder, "-k", "第三", "--min-coverage", 10).out
     assert played(folder, "-k", "TALK.yaml").code == 1
     assert played(folder, "-k", "no such").code == 2
 

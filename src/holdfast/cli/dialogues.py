@@ -75,7 +75,7 @@ def test(
     if as_json:
         print_json({**_document(report), "enough_coverage": enough})
     else:
-        _print(report, min_coverage)
+        _print(report, min_coverage, with_coverage=not only or min_coverage is not None)
     if report.failed or not enough:
         raise typer.Exit(1)
 
@@ -119,7 +119,7 @@ def _document(report: Report) -> dict[str, Any]:
     }
 
 
-def _print(report: Report, min_coverage: float | None) -> None:
+def _print(report: Report, min_coverage: float | None, *, with_coverage: bool) -> None:
     from holdfast.testing.dialogues.telling import told
 
     out = console()
@@ -127,10 +127,11 @@ def _print(report: Report, min_coverage: float | None) -> None:
         out.print(clean(told(result)), end="\n\n", soft_wrap=True)
     out.print(_dialogues(report.results))
     print()
-    out.print(_coverage(report.coverage))
-    for line in _missing(report.coverage):
-        out.print(clean(line, one_line=True), soft_wrap=True)
-    print()
+    if with_coverage:
+        out.print(_coverage(report.coverage))
+        for line in _missing(report.coverage):
+            out.print(clean(line, one_line=True), soft_wrap=True)
+        print()
     passed = len(report.results) - len(report.failed)
     print(
         f"{passed} passed, {len(report.failed)} failed in {report.seconds:.1f} s; flow coverage {report.coverage.percent:g} %"
