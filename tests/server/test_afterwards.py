@@ -69,4 +69,4 @@ async def test_a_node_that_stops_waits_for_it_and_not_for_ever() -> None:
         started = time.monotonic()
         await node_of(node.app).desk.drain(0.1)
         await asyncio.sleep(0)
-        assert ended == ["done", "cancelled"] and time.monotonic() - started < 2
+        assert ended == ["done", "cancelled"] and time.monotonic() - started < 20
