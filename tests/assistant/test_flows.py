@@ -194,8 +194,10 @@ async def test_a_tool_that_asks_before_doing_is_not_called_without_a_yes(flow_ta
     assert chat.tools.calls == []
     assert await chat.say("yes") == "You get 30 back."
     assert chat.tools.calls == [("pay_back", {"order": "HF54321"})]
-    await chat.say("wrong, HF11111")  # what was done outside is not done again by a correction
+    reply = await chat.say("wrong, HF11111")  # what was done outside is not done again by a correction
+    assert "The refund is done already" in reply
     assert len(chat.tools.calls) == 1
+    assert "done already" not in await chat.say("wrong")  # that is about the answer now
 
 
 LOOPING = """

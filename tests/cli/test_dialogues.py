@@ -330,6 +330,16 @@ def test_a_script_stands_for_the_model(project: Project) -> None:
     assert "the turn failed: ScriptRanOut: the script has no answer to request 1" in ran.out
 
 
+def test_the_script_may_be_a_file(project: Project) -> None:
+    dialogues = MODEL.replace("model: []", "model: script.yml").replace(
+        "understanding: [rules, model]", "understanding: [rules]"
+    )
+    folder = project(dialogues.replace("{user: I need a place}", "{user: what is it?}"))
+    assert "script" in played(folder, "-k", "without", folder / "dialogues" / "talk.yaml").err
+    (folder / "dialogues" / "script.yml").write_text("[Nothing is known.]")
+    assert played(folder, "-k", "without", folder / "dialogues" / "talk.yaml").code == 0
+
+
 def test_the_samples_dialogues_reach_every_step_of_its_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
     ran = cli("test", "--min-coverage", 100, "--json")

@@ -55,8 +55,9 @@ SIGNALS: Final[Mapping[Signal, re.Pattern[str]]] = {
     "deny": re.compile(r"\s*(?:no\b|nope\b|nah\b|not\b|don'?t\b|不(?!知|同|久|少|多)|没有|别)"),
     "correct": _anywhere(r"""
         \bwrong\b | \bincorrect\b | \bmistaken?\b | \bnot (?:that|this|the)\b | \bi meant?\b | \bactually\b | \binstead\b
-        | \bchange (?:it|the|my)\b | ^\s*no\b[,.! ]*(?:it'?s|the|my|i)\b
-        | 不对 | 错了 | 不是 | 弄错 | 搞错 | 说错 | 写错 | 打错 | 输错 | 换(?:一)?(?:个|下) | 改(?:成|为|一下) | 应该是 | 更正
+        | \bchange (?:it|the|my)\b | \bmake (?:it|that)\b | ^\s*no\b[,.! ]*(?:it'?s|the|my|i)\b
+        | 不对 | 错了 | 不是 | 弄错 | 搞错 | 说错 | 写错 | 打错 | 输错 | 换(?:一)?(?:个|下) | 换成 | 改(?:成|为|到|一下)
+        | 应该是 | 更正
     """),
     "retry": _whole("""
         retry | (?:try )?(?:once )?again | try | one more time | 再试(?:一次|一下|试)? | 重试(?:一次|一下)? | 再来一次

@@ -10,7 +10,7 @@ from holdfast.assistant.contract import AskDocuments, CancelFlow, HandOver, SetS
 from holdfast.assistant.flows.filling import as_kept, attempted, given, mentioned
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.frames import AGREE, CONFIRM, RETRY, Frame, load
-from holdfast.assistant.flows.running import Running, Watch
+from holdfast.assistant.flows.running import ENDED, Running, Watch
 from holdfast.assistant.handover import hand_over
 from holdfast.assistant.routing import unanswered
 
@@ -33,11 +33,15 @@ class FlowPolicy:
         if len(frames) < kept:
             context.trace.note("flow_timed_out", left=len(frames))
         if not frames and understood.flow not in self.flows.programs and not understood.commands:
-            if "cancel" in understood.signals:
+            answered = "cancel" in understood.signals
+            if answered:
                 context.say("nothing_to_cancel")
-            if kept or "cancel" in understood.signals:
+            elif "correct" in understood.signals and (ended := _ended_last(context)) in self.flows.programs:
+                context.say("done_already", title=self.flows.programs[ended].flow.title)
+                answered = True
+            if kept or answered:
                 running.close()
-            return "cancel" in understood.signals
+            return answered
         for frame in frames:
             frame.seen = now
         if not await self._respond(context, running):
@@ -256,6 +260,12 @@ class FlowPolicy:
             if not late:
                 found.append(frame)
         return found
+
+
+def _ended_last(context: Context) -> str:
+    """The flow that ended with the last reply and cannot be corrected any more."""
+    messages = context.turn.messages
+    return str(messages[-1].metadata.get(ENDED, "")) if messages else ""
 
 
 def _told_last(context: Context) -> bool:

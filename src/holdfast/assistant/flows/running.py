@@ -46,6 +46,9 @@ _log: Final = logging.getLogger(__name__)
 MOST_STEPS: Final = 200
 """Steps of flows in one turn; a flow that takes more is taken for one that never ends."""
 
+ENDED: Final = "flow_ended"
+"""In the metadata of a reply: the flow that ended with it, and cannot be corrected any more."""
+
 Watch = Callable[[Program, Instruction], None]
 """Is told of every step that is run; coverage is made of it."""
 
@@ -278,6 +281,8 @@ class Running:
         below = self.frames[:-1]
         reopen = flow.reopen if flow.reopen is not None else not frame.acted
         if below or not reopen:
+            if not below:
+                self.context.speaker.note(**{ENDED: frame.name})
             self.drop(frame)
             if frame.called:
                 slots = self.program.flow.slots

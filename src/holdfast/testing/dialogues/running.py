@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from holdfast.testing.dialogues.playing import PLAY, Play
 from holdfast.testing.dialogues.reading import Script, unknown_names
 from holdfast.testing.dialogues.seen import Failure, Result, Seen
 from holdfast.testing.dialogues.staging import Stage
-from holdfast.testing.scripted_model import ScriptedModel
+from holdfast.testing.scripted_model import ScriptedModel, read_script
 
 Progress = Callable[[int, int], None]
 """Is told how many are done, of how many."""
@@ -95,9 +96,7 @@ async def _played(script: Script, assistant: Assistant, store: Store) -> Result:
     started = time.perf_counter()
     dialogue = script.dialogue
     session = f"dialogue-{new_id()}"
-    play = Play(dialogue.now or script.file.now)
-    if (answers := _model(script)) is not None:
-        play.model = ScriptedModel(answers)
+    play = Play(dialogue.now or script.file.now, model=_scripted(script))
     PLAY.set(play)  # of this task only: `asyncio.gather` makes one for each dialogue
     said: list[tuple[str, str]] = []
     failures: list[Failure] = []
@@ -168,5 +167,12 @@ def _turn_id(script: Script, number: int) -> str:
     return hashlib.blake2b(f"{script.dialogue.name}\0{number}".encode(), digest_size=16).hexdigest()
 
 
-def _model(script: Script) -> list[Any] | dict[str, Any] | None:
+def _scripted(script: Script) -> ScriptedModel | None:
+    answers = _model(script)
+    if isinstance(answers, str):
+        return read_script(Path(script.source.file).parent / answers)
+    return None if answers is None else ScriptedModel(answers)
+
+
+def _model(script: Script) -> list[Any] | dict[str, Any] | str | None:
     return script.dialogue.model if script.dialogue.model is not None else script.file.model

@@ -120,7 +120,7 @@ class Dialogue(Section):
     Attributes:
         language: the one that it begins in. now: the moment at which it begins.
         state: what the session holds at its beginning. channel: where the user writes.
-        tools: what tools do instead. model: answers of a model; see `holdfast.testing.ScriptedModel`.
+        tools: what tools do instead. model: answers of a model, or a file of them; see `holdfast.testing.ScriptedModel`.
     """
 
     name: str = Field(min_length=1)
@@ -129,7 +129,7 @@ class Dialogue(Section):
     state: dict[str, Any] = Field(default_factory=dict)
     channel: str = ""
     tools: Plays = Field(default_factory=dict)
-    model: list[Any] | dict[str, Any] | None = None
+    model: list[Any] | dict[str, Any] | str | None = None
     steps: tuple[Step, ...] = Field(min_length=1)
 
 
@@ -146,7 +146,7 @@ class DialogueFile(Section):
     assistant: AssistantChanges = AssistantChanges()
     now: Moment | None = None
     tools: Plays = Field(default_factory=dict)
-    model: list[Any] | dict[str, Any] | None = None
+    model: list[Any] | dict[str, Any] | str | None = None
     dialogues: tuple[Dialogue, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
