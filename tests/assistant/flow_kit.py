@@ -30,7 +30,9 @@ class PlainTools:
 
     def specs(self) -> Sequence[ToolSpec]:
         return [
-            ToolSpec(name, "", {"properties": dict.fromkeys(inspect.signature(one).parameters, {})}, name in self._asks)
+            ToolSpec(
+                name, "", {"properties": {key: {} for key in inspect.signature(one).parameters}}, name in self._asks
+            )
             for name, one in self._functions.items()
         ]
 

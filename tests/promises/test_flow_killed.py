@@ -1,8 +1,8 @@
 """A flow goes on where its node was killed: between its turns, and in the middle of one, between two tools.
 
 Three nodes behind a round-robin proxy, conversations that walk through a flow of four turns whose last one calls two tools, and
-a node killed every second. Each conversation has to reach the flow's end, with each turn once in the log; a tool that was recorded
-is not called again (the first one never after the second one), and each has one idempotency key.
+every second one node killed, while two are left. Each conversation has to reach the flow's end, with each turn once in the log; a
+tool that was recorded is not called again (the first one never after the second one), and each has one idempotency key.
 """
 
 from __future__ import annotations
@@ -114,12 +114,16 @@ async def test_flows_go_on_over_killed_nodes(
             return await walk(proxy.url, number)
 
         walking = [asyncio.create_task(staggered(number)) for number in range(conversations)]
+        starting: dict[str, asyncio.Task[None]] = {}
         while not all(task.done() for task in walking):
             await asyncio.sleep(EVERY_S)
-            node = nodes[killed % 3]
-            await node.kill()
-            await node.start()
-            killed += 1
+            ready = [node for node in nodes if node.name not in starting or starting[node.name].done()]
+            if len(ready) > 1:  # one that starts again may take its time
+                node = ready[killed % len(ready)]
+                await node.kill()
+                starting[node.name] = asyncio.create_task(node.start())
+                killed += 1
+        await asyncio.gather(*starting.values())
         walked = [task.result() for task in walking]
         async with open_store(own_nodes.url) as store:
             for number, (session, turns, reply, _) in enumerate(walked):
@@ -134,7 +138,7 @@ async def test_flows_go_on_over_killed_nodes(
         order = [what for what, _ in mine]
         assert order == sorted(order, reverse=True), "a tool was called again after the next one had been"
         assert len(set(mine)) == 2, "an idempotency key changed between attempts"
-    assert killed >= 3
+    assert killed >= 2
     figures(
         "P14",
         own_nodes.name,

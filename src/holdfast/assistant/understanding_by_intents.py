@@ -47,8 +47,9 @@ def learned(flows: FlowSet, files: Sequence[Path], cache: Path | None) -> Intent
     """The model of the flows' examples and of files (CSV: text, category).
 
     A category that is no flow's name is an intent all the same: it keeps its sentences from starting a flow. Where there are no
-    ``oos`` sentences, `OFF_TOPIC` is such a category: of a dozen examples each, two intents tell nothing of what is neither. Raises `ConfigError`
-    where there are no examples, `ExamplesUnusable` for a file that cannot be used, `MissingExtra`.
+    ``oos`` sentences, `OFF_TOPIC` is such a category: of a dozen examples each, two intents tell nothing of what is neither.
+
+    Raises `ConfigError` where there are no examples, `ExamplesUnusable` for a file that cannot be used, `MissingExtra`.
     """
     examples = [*_of_flows(flows)]
     for file in files:
