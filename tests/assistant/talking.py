@@ -117,7 +117,8 @@ def sample(**sections: Any) -> Config:
     """The sample's config, without its index, and with sections changed; with tasks of its own, without the sample's flows."""
     if "tasks" in sections:
         sections["assistant"] = {"flows": [], **sections.get("assistant", {})}
-    return load_config(overrides={"knowledge": {"index": "", "folders": []}, **sections})
+    knowledge = {"index": "", "folders": [], **sections.pop("knowledge_settings", {})}
+    return load_config(overrides={"knowledge": knowledge, **sections})
 
 
 @pytest.fixture

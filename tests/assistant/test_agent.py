@@ -17,7 +17,6 @@ from holdfast.sessions.message import ToolCall
 from holdfast.testing import ScriptedAnswer, ScriptedModel, ScriptRanOut
 from holdfast.tools import tool
 
-pytest_plugins = ["talking"]
 UNREADABLE = "Sorry, I cannot answer at the moment (it sent nothing readable)."
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["talking"]
-
 TWO_ORDERS = "13800001234"
 ONE_ORDER = "13900005678"
 

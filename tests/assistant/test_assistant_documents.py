@@ -15,8 +15,6 @@ from holdfast.assistant.opening_knowledge import open_knowledge
 from holdfast.config import load_config
 from holdfast.errors import KnowledgeMissing
 
-pytest_plugins = ["talking"]
-
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:

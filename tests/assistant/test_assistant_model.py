@@ -15,8 +15,6 @@ from holdfast.config import ModelSection
 from holdfast.errors import MissingExtra
 from holdfast.testing.places import free_port
 
-pytest_plugins = ["talking"]
-
 QUESTION = "How long does shipping take?"
 QUOTE = "“Shipping takes 2 working days.”"
 

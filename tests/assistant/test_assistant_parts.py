@@ -18,8 +18,6 @@ from holdfast.assistant.contract import Understanding
 from holdfast.assistant.parts import Parts
 from holdfast.errors import ConfigError, IndexUnusable
 
-pytest_plugins = ["talking"]
-
 
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> ModuleType:

@@ -10,7 +10,6 @@ import pytest
 from holdfast.config import Config, load_config
 from holdfast.errors import ConfigError
 
-pytest_plugins = ["talking"]
 pytestmark = pytest.mark.usefixtures("no_settings_around")
 
 TASK = """

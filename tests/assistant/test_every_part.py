@@ -18,7 +18,6 @@ from holdfast.config import Config, load_config
 from holdfast.errors import ConfigError, ModelError
 from holdfast.turns.turn import Turn
 
-pytest_plugins = ["talking"]
 pytestmark = pytest.mark.usefixtures("no_settings_around")
 
 used: list[str] = []

@@ -10,8 +10,6 @@ import pytest
 from holdfast.assistant.flows.filling import as_kept
 from holdfast.assistant.flows.schema import FlowSlot, Response
 
-pytest_plugins = ["talking", "flow_kit"]
-
 BOOKING = """
 flows:
   book_table:

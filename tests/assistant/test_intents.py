@@ -9,8 +9,6 @@ import pytest
 
 from holdfast.errors import ConfigError
 
-pytest_plugins = ["talking", "flow_kit"]
-
 FLOWS = """
 flows:
   refund:

@@ -20,7 +20,6 @@ from holdfast.assistant.summaries import KEY, Summaries
 from holdfast.config import BudgetSection, MemorySection, ModelSection
 from holdfast.testing import ScriptedAnswer, ScriptedModel
 
-pytest_plugins = ["talking"]
 MASKER = Masker({"phone": "phone"})
 
 

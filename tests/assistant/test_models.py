@@ -27,7 +27,6 @@ from holdfast.sessions.message import ToolCall
 from holdfast.testing import ScriptedAnswer, ScriptedModel
 from holdfast.turns.tenants import belonging
 
-pytest_plugins = ["talking"]
 SPEC = ToolSpec("find_order", "Finds an order.", {"type": "object", "properties": {"number": {"type": "string"}}})
 ASK = [Prompt("system", "a"), Prompt("system", "b"), Prompt("user", "Hi")]
 

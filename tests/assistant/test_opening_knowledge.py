@@ -38,7 +38,7 @@ async def test_the_folders_of_each_collection_are_read_into_it(tmp_path: Path) -
     assert documents is not None
     assert (await documents.search("how many days of holiday", [])).quotes[0].collection == "staff"
     assert (await documents.search("what does express delivery cost", [])).quotes[0].collection == ""
-    only = await documents.search("how many days of holiday", [], ["default"])
+    only = await documents.search("how many days of holiday", [], collections=["default"])
     assert not only.relevant
     followed = await documents.search("and for express?", ["What does delivery cost?"])
     assert followed.query == "and for express?\nWhat does delivery cost?"

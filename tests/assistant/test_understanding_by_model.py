@@ -25,8 +25,6 @@ from holdfast.assistant.understanding_by_model import SCHEMA, FlowInfo, ModelUnd
 from holdfast.config import BudgetSection, Language, ModelSection
 from holdfast.testing import ScriptedAnswer, ScriptedModel
 
-pytest_plugins = ["talking"]
-
 FLOWS = [
     FlowInfo(
         "book_trip",

@@ -51,7 +51,7 @@ async def test_one_or_several_are_asked_and_the_answer_says_which(tmp_path: Path
         assert retrieval.quotes[0].quote == "Staff have 28 days of holiday."
         assert retrieval.quotes[0].collection == "staff"
         assert len(retrieval.scores) == len(retrieval.passages)
-        asked = await documents.search("how many days of holiday do staff have?", [], ["default"])
+        asked = await documents.search("how many days of holiday do staff have?", [], collections=["default"])
         assert not asked.relevant
 
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.assistant.contract import Answer, Documents, Memory, Model, Retrieval, Tools, Understanding
+import msgspec
+
+from holdfast.assistant.contract import Answer, Documents, Memory, Model, Prompt, Retrieval, Tools, Understanding
+from holdfast.assistant.models.asking import Asked, recorded
 from holdfast.assistant.speaker import Speaker
 from holdfast.assistant.texts import in_language
 from holdfast.assistant.trace import Trace
 from holdfast.config import Language
-from holdfast.errors import HoldfastError, StoreError, TurnError
+from holdfast.errors import HoldfastError, ModelError, StoreError, TurnError
 from holdfast.turns.turn import Turn
 
 if TYPE_CHECKING:
     from holdfast.assistant.parts import Parts
 
 _log: Final = logging.getLogger(__name__)
-_EARLIER: Final = 1
-"""Questions before this one that a search also looks at."""
+_EARLIER: Final = 4
+"""Questions before this one that a search may also look at."""
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Context:
     trace: Trace
     parts: Parts
     others: Callable[[], Awaitable[bool]]
+    _rewrites: dict[str, Asked] = field(default_factory=dict)
 
     @property
     def language(self) -> Language:
@@ -83,14 +88,17 @@ class Context:
                     shown[name] = self.parts.texts.listed(words, self.language)
         return shown
 
-    async def search(self, question: str) -> Retrieval | None:
-        """Looks a question up; None where that does not work just now. Without documents nothing is ever found."""
+    async def search(self, question: str, collections: Sequence[str] = ()) -> Retrieval | None:
+        """Looks a question up; None where that does not work just now. Without documents nothing is ever found.
+
+        ``collections``: those to ask, all where none is named.
+        """
         if self.documents is None:
             return Retrieval(question)
         self.turn.emit("status", stage="search")
         earlier = earlier_questions(self.turn)
         try:
-            retrieval = await self.documents.search(question, earlier)
+            retrieval = await self.documents.search(question, earlier, **self._search_options(collections))
         except (StoreError, TurnError):
             raise
         except HoldfastError as error:
@@ -102,6 +110,8 @@ class Context:
             question=question,
             earlier=earlier,
             relevant=retrieval.relevant,
+            **({"query": retrieval.query} if retrieval.query else {}),
+            **({"degraded": list(retrieval.degraded)} if retrieval.degraded else {}),
             passages=[
                 {"document": passage.document, "page": passage.page, "score": score}
                 for passage, score in zip(
@@ -110,6 +120,36 @@ class Context:
             ],
         )
         return retrieval
+
+    def _search_options(self, collections: Sequence[str]) -> dict[str, Any]:
+        options: dict[str, Any] = {"collections": collections} if collections else {}
+        if self.parts.config.knowledge.rewrite == "model" and self.parts.asker is not None:
+            options["complete"] = self._rewritten
+        return options
+
+    async def _rewritten(self, prompts: Sequence[Mapping[str, str]]) -> str:
+        """A model's words on a question, journaled, within the turn's budget; what is sensitive is masked before."""
+        asker, masker, turn = self.parts.asker, self.parts.masker, self.turn
+        assert asker is not None
+        known = masker.known(turn.state, turn.text)
+        masked = [
+            Prompt("system" if one["role"] == "system" else "user", masker.replaced(one["content"], known, detect=True))
+            for one in prompts
+        ]
+
+        async def ask() -> dict[str, Any]:
+            record: dict[str, Any] = msgspec.to_builtins(await asker.ask(turn, masked))
+            return record
+
+        # named by what is asked: on a later attempt not every search of the first is made again
+        digest = hashlib.blake2b(msgspec.json.encode(masked), digest_size=8).hexdigest()
+        if digest not in self._rewrites:
+            self._rewrites[digest] = asked = recorded(await turn.step(f"rewrite:{digest}", ask))
+            asker.count(turn, asked)
+        asked = self._rewrites[digest]
+        if asked.failed:
+            raise ModelError("the question was not rewritten", asked.failed)
+        return asked.text
 
 
 def listed(choices: Sequence[Any], language: Language) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from holdfast.config import Language
+from holdfast.knowledge.rewriting import Complete
 from holdfast.sessions.message import Citation, ToolCall
 from holdfast.turns.turn import Turn
 
@@ -192,8 +193,20 @@ class Retrieval(msgspec.Struct, frozen=True):
 class Documents(Protocol):
     """Where questions are looked up."""
 
-    async def search(self, question: str, earlier: Sequence[str]) -> Retrieval:
-        """``earlier``: the questions before this one, oldest first, that it may refer to. Raises `HoldfastError`."""
+    async def search(
+        self,
+        question: str,
+        earlier: Sequence[str],
+        *,
+        collections: Sequence[str] = (),
+        complete: Complete | None = None,
+    ) -> Retrieval:
+        """What the documents say. Raises `HoldfastError`.
+
+        ``earlier``: the questions before this one, oldest first, that it may refer to. ``collections``: those to ask, all where
+        none is named. ``complete``: a model that may rewrite the question; it and ``collections`` are only given where the config
+        or a flow says so.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ from holdfast.knowledge.collection_files import DEFAULT
 from holdfast.knowledge.collections import Collection, Collections
 from holdfast.knowledge.contract import Hit, Knowledge
 from holdfast.knowledge.extractive import Quote, extract
-from holdfast.knowledge.rewriting import Rewriter
+from holdfast.knowledge.rewriting import Complete, Rewriter
 from holdfast.sessions.message import Citation
 
 
@@ -20,7 +20,7 @@ class KnowledgeDocuments:
         knowledge: where to look.
         passages, threshold: of the default collection, where ``knowledge`` is not `Collections` (which know theirs): how many
             passages an answer is made from, and the least coverage that is relevant; None is the index's own.
-        rewriter: makes a query of a question and those before it; None does it by the rule.
+        rewrite_timeout: seconds that a question waits for a model that rewrites it.
     """
 
     def __init__(
@@ -29,17 +29,25 @@ class KnowledgeDocuments:
         *,
         passages: int = 5,
         threshold: float | None = None,
-        rewriter: Rewriter | None = None,
+        rewrite_timeout: float = 3.0,
     ) -> None:
         if isinstance(knowledge, Collections):
             self.collections = knowledge
         else:
             self.collections = Collections({DEFAULT: Collection(knowledge, threshold, passages)})
-        self._rewriter = rewriter or Rewriter()
+        self._rewrite_timeout = rewrite_timeout
 
-    async def search(self, question: str, earlier: Sequence[str], collections: Sequence[str] = ()) -> Retrieval:
-        """See `Documents.search`; ``collections``: those to ask, by name, all where empty. Raises `KnowledgeError`."""
-        rewritten = await self._rewriter.rewrite([*earlier, question])
+    async def search(
+        self,
+        question: str,
+        earlier: Sequence[str],
+        *,
+        collections: Sequence[str] = (),
+        complete: Complete | None = None,
+    ) -> Retrieval:
+        """See `Documents.search`. Raises `KnowledgeError`."""
+        rewriter = Rewriter(complete, timeout=self._rewrite_timeout)
+        rewritten = await rewriter.rewrite([*earlier, question])
         found = await self.collections.retrieve(rewritten.query, among=collections)
         extracted = extract(rewritten.query, found.hits, found.weights, threshold=found.threshold)
         failed = (rewritten.failed,) if rewritten.failed else ()

@@ -16,7 +16,6 @@ from holdfast.knowledge.collections import Collection, Collections
 from holdfast.knowledge.contract import Knowledge
 from holdfast.knowledge.index import KnowledgeIndex
 from holdfast.knowledge.openai_embedder import OpenAIEmbedder
-from holdfast.knowledge.rewriting import Rewriter
 
 Progress = Callable[[int, int], None]
 """Is told how many documents were read, of how many."""
@@ -80,14 +79,17 @@ def embedder_of(settings: EmbeddingsSection) -> OpenAIEmbedder:
     )
 
 
-def documents_of(
-    config: Config, knowledge: Knowledge | Collections | None, rewriter: Rewriter | None = None
-) -> KnowledgeDocuments | None:
+def documents_of(config: Config, knowledge: Knowledge | Collections | None) -> KnowledgeDocuments | None:
     """Where the parts look questions up; None without knowledge."""
     if knowledge is None:
         return None
     settings = config.knowledge
-    return KnowledgeDocuments(knowledge, passages=settings.passages, threshold=settings.threshold, rewriter=rewriter)
+    return KnowledgeDocuments(
+        knowledge,
+        passages=settings.passages,
+        threshold=settings.threshold,
+        rewrite_timeout=settings.rewrite_timeout,
+    )
 
 
 def _further(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -66,11 +66,15 @@ class KnowledgeSection(CollectionSection):
         index: the default collection's file, the others' are beside it; "" is an assistant without documents.
         collections: further ones, by name.
         embeddings: None searches by words alone.
+        rewrite: how a question that leans on those before it is made to stand alone: by ``rule`` (their words, weighing less), or
+            by the ``model`` of [model], whose question comes beside the user's words. rewrite_timeout: seconds for that.
     """
 
     index: str = "holdfast-knowledge.db"
     collections: dict[CollectionName, CollectionSection] = Field(default_factory=dict)
     embeddings: EmbeddingsSection | None = None
+    rewrite: Literal["rule", "model"] = "rule"
+    rewrite_timeout: Seconds = 3.0
 
     def relative_to(self, folder: Path) -> KnowledgeSection:
         """The same with the folders that are read relative to this one."""

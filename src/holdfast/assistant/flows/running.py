@@ -326,8 +326,8 @@ class Running:
                     frame.values.pop(name, None)
             case Run(run=name) | Link(link=name):
                 return self._enter(frame, instruction, name, leaves=isinstance(step, Link))
-            case Answer(answer=question):
-                await self._answer(str(question.value(self._words.names(frame)) or ""))
+            case Answer(answer=question, collections=collections):
+                await self._answer(str(question.value(self._words.names(frame)) or ""), collections)
             case HandOverStep(hand_over=reason):
                 for one in reversed(self.task_of(frame)):
                     self.drop(one, slots=False)
@@ -456,8 +456,8 @@ class Running:
         )
         return _GONE
 
-    async def _answer(self, question: str) -> None:
-        retrieval: Retrieval | None = await self.context.search(question)
+    async def _answer(self, question: str, collections: Sequence[str]) -> None:
+        retrieval: Retrieval | None = await self.context.search(question, collections)
         if retrieval is None:
             self.context.say("knowledge_failed")
         elif not retrieval.relevant:

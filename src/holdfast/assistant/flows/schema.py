@@ -213,9 +213,10 @@ class Link(_Step):
 
 
 class Answer(_Step):
-    """``answer: EXPRESSION``: answers a question from the documents."""
+    """``answer: EXPRESSION``: answers a question from the documents; ``collections``: those to ask, all where none is named."""
 
     answer: Expr
+    collections: tuple[str, ...] = ()
 
 
 class HandOverStep(_Step):

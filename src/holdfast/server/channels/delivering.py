@@ -123,7 +123,7 @@ class Delivering:
                 outcome = await store.run_turn(
                     session_id,
                     HANDLER,
-                    input=inbound.text,
+                    input=Message.user(inbound.text, channel=self._name),
                     turn_id=inbound.message_id,
                     user=inbound.user,
                     wait=self._turn_timeout,
