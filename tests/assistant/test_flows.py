@@ -566,3 +566,11 @@ def test_what_a_model_says_becomes_a_choice_or_a_pattern() -> None:
     pattern = FlowSlot(type="pattern", pattern=r"(HF)[- ]?(\d{5})", ask=Response(en=("?",)))
     assert as_kept("order", pattern, "order hf 12345", now) == "HF12345"
     assert as_kept("order", pattern, "12345", now) is None
+
+
+async def test_a_channel_has_words_of_its_own(flow_talk: Any) -> None:
+    text = SUB.replace('- say: {zh: 二, en: "two"}', '- say: {zh: 二, en: "two", channels: {wechat: {en: "2"}}}')
+    chat = await flow_talk(text)
+    await chat.stores[0].set("s-1", {"channel": "wechat"})
+    await chat.say("outer")
+    assert await chat.say("fish") == "inner fish\n\nouter\n\n2"

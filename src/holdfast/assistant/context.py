@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from holdfast.assistant.parts import Parts
 
 _log: Final = logging.getLogger(__name__)
+CHANNEL: Final = "channel"
+"""The state field that names the channel by which a conversation came; the chat page's have none."""
+
 _EARLIER: Final = 4
 """Questions before this one that a search may also look at."""
 

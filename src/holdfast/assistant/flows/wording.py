@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from holdfast.assistant.context import Context, listed
+from holdfast.assistant.context import CHANNEL, Context, listed
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.frames import AGREE, CONFIRM, RETRY, Frame
 from holdfast.assistant.flows.program import Program
@@ -57,8 +57,7 @@ class Wording:
         """A response; of several variations one, the same on every attempt of the turn."""
         response = self._flows.responses[say] if isinstance(say, str) else say
         turn, language = self._context.turn, self._context.language
-        channel = str(turn.input.metadata.get("channel", "")) if turn.input is not None else ""
-        texts = response.of(language, channel)
+        texts = response.of(language, str(turn.state.get(CHANNEL, "")))
         if not texts:
             return ""
         digest = hashlib.blake2b(f"{turn.id}\0{frame.name}\0{salt}".encode(), digest_size=4).digest()

@@ -15,6 +15,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, Final
 
+from holdfast.assistant.context import CHANNEL
 from holdfast.assistant.persons import Persons
 from holdfast.assistant.texts import Texts
 from holdfast.config import ChannelSection
@@ -118,12 +119,12 @@ class Delivering:
         try:
             if not await store.exists(session_id):
                 with suppress(SessionExists):
-                    await store.create(session_id, user=inbound.user)
+                    await store.create(session_id, {CHANNEL: self._name}, user=inbound.user)
             async with asyncio.timeout(self._turn_timeout):
                 outcome = await store.run_turn(
                     session_id,
                     HANDLER,
-                    input=Message.user(inbound.text, channel=self._name),
+                    input=inbound.text,
                     turn_id=inbound.message_id,
                     user=inbound.user,
                     wait=self._turn_timeout,
