@@ -316,6 +316,7 @@ def _config(folder: Path, documents: str) -> Path:
     text = (sample / "holdfast.toml").read_text(encoding="utf-8")
     text = text.replace('"holdfast-knowledge.db"', f'"{folder / "knowledge.db"}"')
     text = text.replace('folders = ["knowledge"]', f'folders = ["{sample / documents}"]')
+    text = text.replace('flows = ["flows"]', f'flows = ["{sample / "flows"}"]')
     path = folder / "http.toml"
     path.write_text(text, encoding="utf-8")
     return path

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast import Citation
+from holdfast import Citation, Message
 from holdfast.assistant.citing import CheckedCitations
 from holdfast.assistant.masking import Masker
 from holdfast.assistant.models.checking import is_garbled
@@ -29,8 +29,8 @@ class FakeTurn:
     def emit(self, kind: str, **data: Any) -> None:
         self.emitted.append((kind, data))
 
-    def reply(self, content: str, **_: Any) -> None:
-        self.replies.append(content)
+    def append(self, message: Message) -> None:
+        self.replies.append(message.content)
 
 
 def cut_up(text: str, cuts: list[int]) -> list[str]:
@@ -85,6 +85,16 @@ def test_a_sensitive_value_is_masked_wherever_the_stream_is_cut(cuts: list[int])
     speaker.commit()
     assert turn.replies == ["您的号码 138****1234 和 139****2222, mail j***@example.com. OK 5 apples"]
     assert "".join(data["text"] for kind, data in turn.emitted if kind == "token") == turn.replies[0]
+
+
+def test_a_value_that_turns_up_between_two_paragraphs_is_masked_in_the_second() -> None:
+    turn = FakeTurn()
+    speaker = Speaker(turn, Masker({"card": "text"}))  # type: ignore[arg-type]  # a stand-in
+    speaker.say("One moment.")
+    turn.state["card"] = "blue-7"
+    speaker.paragraph()
+    speaker.say("It is blue-7.")
+    assert speaker.text == "One moment.\n\nIt is ***."
 
 
 def test_words_are_streamed_as_they_come() -> None:

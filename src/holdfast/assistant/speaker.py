@@ -45,6 +45,7 @@ class Speaker:
     def say(self, text: str) -> None:
         """A whole piece of text."""
         self.flush()
+        self._known = None  # the state may have changed since
         self._emit(text)
 
     def stream(self, piece: str) -> None:
@@ -63,6 +64,7 @@ class Speaker:
     def paragraph(self) -> None:
         """An empty line, unless nothing was said yet."""
         self.flush()
+        self._known = None
         if self._parts:
             self._emit("\n\n")
 
@@ -93,7 +95,7 @@ class Speaker:
     def _emit(self, text: str) -> None:
         if not text:
             return
-        if self._known is None:  # stages before the answer have changed the state for the last time
+        if self._known is None:
             self._known = self._masker.known(self._turn.state, self._turn.text)
         text = self._masker.replaced(text, self._known)
         self._parts.append(text)
