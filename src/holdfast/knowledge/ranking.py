@@ -26,7 +26,7 @@ UNKNOWN_PAIR: Final = 0.5
 one and the beginning of the next. AUROC .933 with it, .914 without (XQuAD-zh)."""
 
 _CANDIDATES: Final = 40
-_BUDGET: Final = 8_000
+_BUDGET: Final = 3_000
 """Postings that the rarest terms of a query may bring together; commoner terms only rank what those found. With 10 900 passages
 2 500 to 20 000 found the same."""
 
