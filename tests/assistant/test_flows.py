@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -574,3 +575,62 @@ async def test_a_channel_has_words_of_its_own(flow_talk: Any) -> None:
     await chat.stores[0].set("s-1", {"channel": "wechat"})
     await chat.say("outer")
     assert await chat.say("fish") == "inner fish\n\nouter\n\n2"
+
+
+async def test_a_check_that_raises_what_it_should_not_makes_the_value_wrong(
+    flow_talk: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(value: Any) -> bool:
+        raise KeyError("not reachable")
+
+    module = type(sys)("flow_checks")
+    module.broken = broken  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "flow_checks", module)
+    chat = await flow_talk(BOOKING.replace("valid: 1 <= value <= 12", "check: flow_checks:broken"), [book])
+    await chat.say("book a table in the garden")
+    assert "We seat up to 12" in await chat.say("4")
+    assert "check flow_checks:broken" in caplog.text
+
+
+ANOTHER_WAY = """
+flows:
+  pay:
+    title: {zh: 付款, en: payment}
+    triggers: {zh: [付款], en: [pay]}
+    slots:
+      vip: {type: yes_no, ask: {zh: 会员？, en: "Member?"}}
+    steps:
+      - confirm: {zh: 付吗？, en: "Pay now?"}
+        yes:
+          - if: vip
+            then:
+              - call: look
+          - call: charge
+          - say: {zh: 付了。, en: Paid.}
+"""
+
+
+async def test_another_attempt_that_takes_another_way_finds_the_same_call(flow_talk: Any) -> None:
+    def look() -> dict[str, Any]:
+        return {}
+
+    def charge() -> dict[str, Any]:
+        return {}
+
+    chat = await flow_talk(ANOTHER_WAY, [look, charge], asks=["charge"])
+    await chat.say("pay")
+    dies = [True]
+
+    async def dying(turn: Any) -> None:
+        await chat.assistant(turn)
+        if dies:
+            dies.clear()
+            raise RuntimeError("the node dies before the commit")
+
+    store = chat.stores[0]
+    with pytest.raises(RuntimeError):
+        await store.run_turn("s-1", dying, input="yes", turn_id="t-1")
+    await store.update("s-1", {"vip": True})  # a webhook, meanwhile
+    outcome = await store.run_turn("s-1", dying, input="yes", turn_id="t-1")
+    assert outcome.reply == "Paid."
+    assert [name for name, _ in chat.tools.calls] == ["charge", "look"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from holdfast.assistant.context import Context
 from holdfast.assistant.contract import Retrieval
+from holdfast.assistant.flows.calling import Calls
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.frames import (
     AGREE,
@@ -16,7 +16,6 @@ from holdfast.assistant.flows.frames import (
     DEEPEST,
     RETRY,
     Frame,
-    choices_in,
     forget,
     options_in,
     save,
@@ -39,7 +38,6 @@ from holdfast.assistant.flows.schema import (
 from holdfast.assistant.flows.wording import Because, Wording
 from holdfast.assistant.handover import hand_over
 from holdfast.config.fields import Localized
-from holdfast.errors import StepMisuse, ToolError
 
 _log: Final = logging.getLogger(__name__)
 
@@ -66,9 +64,8 @@ class Running:
         self._flows = flows
         self._watch = watch
         self._steps = 0
-        self._calls = 0
         self._words = Wording(context, flows)
-        self._asks = {spec.name for spec in context.tools.specs() if spec.asks}
+        self._calls = Calls(context, self._words)
 
     @property
     def frame(self) -> Frame:
@@ -230,6 +227,9 @@ class Running:
                     return ""
             except ValueError as error:
                 return str(error)
+            except Exception:  # noqa: BLE001 -- a user's function: whatever it raises, the conversation goes on
+                _log.exception("check %s of flow %s failed: the value counts as wrong", slot.check, self.frame.name)
+                return ""
         return None
 
     def _back_to(self, slots: Sequence[str]) -> None:
@@ -256,7 +256,7 @@ class Running:
             frame.asking = ""
             position = self.program.position(frame.at) if frame.at else END
             if position is None:  # the flow was changed since: what is known is kept, and asked for no more
-                position = 0
+                position, frame.agreed = 0, False
             while position >= 0:
                 self._steps += 1
                 if self._steps > MOST_STEPS:
@@ -359,64 +359,18 @@ class Running:
         return _WAIT
 
     async def _run_call(self, frame: Frame, instruction: Instruction, step: Call) -> int:
-        context = self.context
-        if step.call in self._asks and not frame.agreed:
+        if self._calls.asks(step.call) and not frame.agreed:
             frame.asking = AGREE
             self.ask()
             return _WAIT
-        arguments = self._arguments(frame, step)
-        self._calls += 1
-        context.turn.emit("status", stage="tool", tool=step.call)
-        started = time.perf_counter()
-        error = ""
-        result: Any = None
-        try:
-            result = await context.tools.call(
-                context.turn, step.call, arguments, step=f"flow:{frame.name}:{instruction.id}:{self._calls}"
-            )
-            outcome = result.get("outcome") if isinstance(result, Mapping) else None
-            if step.outcomes and outcome not in step.outcomes:
-                error = f"tool {step.call} returned no outcome that the flow knows ({', '.join(step.outcomes)})"
-        except (ToolError, StepMisuse) as failure:  # misuse: a result that cannot be stored
-            error = str(failure)
-        context.trace.note(
-            "tool",
-            tool=step.call,
-            arguments=arguments,
-            ms=round((time.perf_counter() - started) * 1000, 3),
-            **({"error": error} if error else {"result": result}),
-        )
-        frame.acted = frame.acted or step.call in self._asks
-        if error:
-            _log.warning("session %s: flow %s: %s", context.turn.key.id, frame.name, error)
-            if step.failed is not None:
-                return instruction.ways["failed"]
-            context.say("tool_failed", title=self._title)
-            frame.asking = RETRY
-            self.ask()
-            return _WAIT
-        self._take(frame, step, result, step.save or f"={instruction.id}")
-        return instruction.next
-
-    def _take(self, frame: Frame, step: Call, result: Any, name: str) -> None:
-        """Keeps a tool's result, with the slots and choices that it names."""
-        frame.results.pop(name, None)  # the latest is the last one
-        frame.results[name] = result
-        if step.slots and isinstance(result, Mapping):
-            frame.choices.update(choices_in(result.get("choices")))
-            if isinstance(found := result.get("slots"), Mapping):
-                slots = self.program.flow.slots
-                self.context.turn.state.update({name: found[name] for name in slots if name in found})
-
-    def _arguments(self, frame: Frame, step: Call) -> dict[str, Any]:
-        names = self._words.names(frame)
-        if step.with_ is not None:
-            values = {name: expression.value(names) for name, expression in step.with_.items()}
-            return {name: value for name, value in values.items() if value is not None}
-        spec = next((spec for spec in self.context.tools.specs() if spec.name == step.call), None)
-        takes = spec.parameters.get("properties", {}) if spec is not None else {}
-        state = self.context.turn.state
-        return {name: state[name] for name in self.program.flow.slots if name in state and name in takes}
+        if await self._calls.made(frame, self.program, instruction, step):
+            return instruction.next
+        if step.failed is not None:
+            return instruction.ways["failed"]
+        self.context.say("tool_failed", title=self._title)
+        frame.asking = RETRY
+        self.ask()
+        return _WAIT
 
     def _set(self, frame: Frame, values: Mapping[str, Any]) -> None:
         for name, expression in values.items():
