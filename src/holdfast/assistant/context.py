@@ -38,6 +38,7 @@ class Context:
         turn: the session's snapshot, its state, the journal. understood: what the words mean.
         speaker: what is said is streamed at once, and committed as one reply.
         trace: for notes. parts: what the assistant is made of.
+        handover_refused: no person takes the conversation in this turn: too many wait.
         others: asks the policies behind the one that runs, as for a question in the middle of a flow: did one of them answer?
     """
 
@@ -47,6 +48,7 @@ class Context:
     trace: Trace
     parts: Parts
     others: Callable[[], Awaitable[bool]]
+    handover_refused: bool = False
     _rewrites: dict[str, Asked] = field(default_factory=dict)
 
     @property

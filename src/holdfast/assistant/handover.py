@@ -23,7 +23,7 @@ async def hand_over(context: Context, reason: str) -> None:
     Where too many wait (``[handover] most``), the user is told that instead, and the assistant goes on.
     """
     turn, most = context.turn, context.parts.config.handover.most
-    if handed_over(turn.state):
+    if handed_over(turn.state) or context.handover_refused:
         return
 
     async def enter() -> dict[str, Any] | None:
@@ -33,6 +33,7 @@ async def hand_over(context: Context, reason: str) -> None:
     line = await turn.step("handover", enter)
     context.trace.note("handover", reason=reason, listed=line is not None)
     if line is None:
+        context.handover_refused = True
         context.say("handover_full")
         return
     turn.state[KEY] = line

@@ -8,7 +8,8 @@ from typing import Final
 
 from holdfast.assistant.contract import Signal
 
-_TAIL: Final = r"[\s,.!~;:,。!…了吧啊呀哦呢的]*"
+_TAIL: Final = r"[\s,.!~;:,。!…了吧啊呀哦呢的]*+"
+"""What may follow a word; possessive: none of the words begins so, and a long run of it would be tried in every split."""
 _POLITE: Final = r"(?:please|thanks|thank you|then|it|that|this|now|谢谢|麻烦)?"
 
 
@@ -49,10 +50,13 @@ SIGNALS: Final[Mapping[Signal, re.Pattern[str]]] = {
         yes | yeah | yep | yup | sure | ok(?:ay)? | of course | right | correct | go ahead | do | fine | please do
         | confirm(?:ed)? | agreed | exactly | absolutely
         | (?:looks|sounds) (?:good|right|fine|great) | that'?s (?:right|correct|fine|it)
-        | 是 | 是的 | 对 | 对的 | 好 | 好的 | 行 | 可以 | 嗯+ | 要 | 没错 | 当然 | 没问题 | 确认 | 确定 | 同意
-        | 来 | 试
+        | 是 | 是的 | 对 | 对的 | 好 | 好的 | 行 | 可以 | 嗯++ | 要 | 没错 | 当然 | 没问题 | 确认 | 确定 | 同意
+        | 来 | 试 | 没有问题 | 没有错 | 没毛病 | 不错 | no problem | not a problem | no worries
     """),
-    "deny": re.compile(r"\s*(?:no\b|nope\b|nah\b|not\b|don'?t\b|不(?!知|同|久|少|多)|没有|别)"),
+    "deny": re.compile(
+        r"\s*(?:no\b(?! (?:problem|worries|doubt|mistake)s?\b)|nope\b|nah\b|not\b(?! a problem\b)|don'?t\b"
+        r"|不(?!知|同(?!意)|久|少|多|错|好意思|客气|要紧|用谢)|没有(?!问题|错)|别(?!的|处|人))"
+    ),
     "correct": _anywhere(r"""
         \bwrong\b | \bincorrect\b | \bmistaken?\b | \bnot (?:that|this|the)\b | \bi meant?\b | \bactually\b | \binstead\b
         | \bchange (?:it|the|my)\b | \bmake (?:it|that)\b | ^\s*no\b[,.! ]*(?:it'?s|the|my|i)\b

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -60,6 +61,9 @@ _NOTHING_IN: Final = re.compile(r"[^\d@]*")
 """ASCII in which there is no value of any kind: most names and words in what is noted of a turn."""
 _LEAST: Final = 2
 """Characters below which a known value is not looked for in texts: it would be found in half of them."""
+
+_LEAST_DIGITS: Final = 7
+"""Characters below which a number, or the key of a mapping, is none of the values that are looked for."""
 
 _ANONYMOUS: Final = 5
 """Characters of a mask that tells nothing of its value, like ``***``; it is looked for as a whole only."""
@@ -157,12 +161,20 @@ class Masker:
             return self.replaced(value, known, detect=True)
         if isinstance(value, Mapping):
             return {
-                name: self._masked(self._fields[name], item) if name in self._fields else self._data(item, known)
+                self._name(name, known): self._masked(self._fields[name], item)
+                if name in self._fields
+                else self._data(item, known)
                 for name, item in value.items()
             }
         if isinstance(value, list | tuple | set | frozenset):
             return [self._data(item, known) for item in value]
+        if isinstance(value, int | Decimal) and len(text := str(value)) >= _LEAST_DIGITS:
+            shown = self.replaced(text, known, detect=True)  # a phone number that some system keeps as a number
+            return value if shown == text else shown
         return value
+
+    def _name(self, name: Any, known: Known) -> Any:
+        return self.replaced(name, known, detect=True) if isinstance(name, str) and len(name) >= _LEAST_DIGITS else name
 
     def _masked(self, kind: MaskKind, value: Any) -> Any:
         if value is None or value == "":

@@ -78,7 +78,8 @@ class FunctionTools:
             try:
                 return {"result": await self._result(tool, given)}
             except ToolError as error:
-                _log.warning("%s (session %s, turn %s)", error, turn.key.id, turn.id)
+                # without its text, which may name what the tool was given: whoever called it knows how to mask that
+                _log.warning("tool %s failed (%s): session %s, turn %s", name, error.reason, turn.key.id, turn.id)
                 return {"error": str(error), "reason": error.reason}
 
         record = await turn.step(step, called)

@@ -107,11 +107,14 @@ class Calls:
     def _failed(self, call: ToolCall, given: Mapping[str, Any], error: ToolError | StepMisuse) -> Prompt:
         turn = self._context.turn
         reason = error.reason if isinstance(error, ToolError) else "result"
-        _log.warning("session %s, turn %s: the agent's call failed (%s): %s", turn.key.id, turn.id, reason, error)
-        self._noted(call, given, error=str(error), reason=reason)
+        masker = self._context.parts.masker  # a tool may name what it was given
+        known = masker.known({**turn.state, "arguments": given}, turn.text)
+        why = masker.replaced(str(error), known, detect=True)
+        _log.warning("session %s, turn %s: the agent's call failed (%s): %s", turn.key.id, turn.id, reason, why)
+        self._noted(call, given, error=why, reason=reason)
         if reason != "not_allowed":
-            self._kept(call, given, brief({"error": str(error)}), failed=True)
-        return error_prompt(call, str(error))
+            self._kept(call, given, brief({"error": why}), failed=True)
+        return error_prompt(call, why)
 
     def _in_clear(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments with the values behind the masks that the model was shown: from the state, and from what the user said."""

@@ -60,7 +60,10 @@ class Calls:
         )
         frame.acted = frame.acted or self.asks(step.call)
         if error:
-            _log.warning("session %s: flow %s: %s", context.turn.key.id, frame.name, error)
+            # a tool may name what it was given
+            known = context.parts.masker.known({**context.turn.state, "arguments": arguments}, context.turn.text)
+            why = context.parts.masker.replaced(error, known, detect=True)
+            _log.warning("session %s: flow %s: %s", context.turn.key.id, frame.name, why)
             return False
         self._keep(frame, program, step, result, step.save or f"={instruction.id}")
         return True

@@ -11,7 +11,7 @@ from holdfast.assistant.flows.filling import as_kept, attempted, given, mentione
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.frames import AGREE, CONFIRM, RETRY, Frame, load
 from holdfast.assistant.flows.running import ENDED, Running, Watch
-from holdfast.assistant.handover import hand_over
+from holdfast.assistant.handover import hand_over, handed_over
 from holdfast.assistant.routing import unanswered
 
 
@@ -109,6 +109,8 @@ class FlowPolicy:
                         running.resume()
                 case HandOver(reason=reason):
                     await hand_over(context, reason)
+                    if handed_over(context.turn.state):
+                        return True  # what else was said is the person's
         if values and running.frames:
             kept, wrong = self._kept(context, running.frame.name, values)
             if wrong and not kept:
@@ -141,7 +143,9 @@ class FlowPolicy:
         if another and "correct" not in signals and frame.asking not in values:
             return False  # "where is HF11111?" while HF22222 is being returned: its values are the other flow's
         open_question = not frame.done and frame.asking in (CONFIRM, AGREE, RETRY)
-        if open_question and not news and "question" not in signals and await self._answered(running, frame, signals):
+        # a yes is the whole of what was said: a choice that sounds in it ("有问题" in "没有问题") was not meant
+        answers = not news or "affirm" in signals
+        if open_question and answers and "question" not in signals and await self._answered(running, frame, signals):
             return True
         if values and (not frame.done or understood.flow != frame.name or understood.reference):
             if frame.done and not news and not understood.reference:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from holdfast.assistant.context import Context
@@ -175,9 +175,11 @@ class Running:
                 if name in state:
                     changed.append(name)
                 state[name] = value
+                self._disagree([name])
         for name, slot in program.flow.slots.items():
             if name not in values and any(other in changed for other in slot.depends):
                 state.pop(name, None)
+                self._disagree([name])
                 frame.choices.pop(name, None)
         if changed or frame.done:
             self._back_to(sorted(changed) or list(values))
@@ -231,6 +233,12 @@ class Running:
                 _log.exception("check %s of flow %s failed: the value counts as wrong", slot.check, self.frame.name)
                 return ""
         return None
+
+    def _disagree(self, slots: Collection[str]) -> None:
+        """A yes was to the values that were there: where one of these slots changes, it counts no more."""
+        for frame in self.frames:
+            if not self.program_of(frame).flow.slots.keys().isdisjoint(slots):
+                frame.agreed = False
 
     def _back_to(self, slots: Sequence[str]) -> None:
         """Moves the position back to the first step that uses one of the slots; never forward, unless the flow is done."""
@@ -321,6 +329,7 @@ class Running:
             case Set(set=values):
                 self._set(frame, values)
             case Forget(forget=names):
+                self._disagree([name for name in names if name in self.context.turn.state])
                 forget(self.context.turn.state, names)
                 for name in names:
                     frame.values.pop(name, None)
@@ -345,6 +354,7 @@ class Running:
                 return _WAIT
             said = self._words.names(frame)  # the question may tell the value that was wrong
             state.pop(name, None)
+            self._disagree([name])
         elif name in state:
             return instruction.next
         else:
@@ -363,7 +373,11 @@ class Running:
             frame.asking = AGREE
             self.ask()
             return _WAIT
-        if await self._calls.made(frame, self.program, instruction, step):
+        state, slots = self.context.turn.state, self.program.flow.slots
+        before = {slot: state.get(slot) for slot in slots}
+        made = await self._calls.made(frame, self.program, instruction, step)
+        self._disagree([slot for slot in slots if state.get(slot) != before[slot]])
+        if made:
             return instruction.next
         if step.failed is not None:
             return instruction.ways["failed"]
@@ -377,10 +391,18 @@ class Running:
             value = expression.value(self._words.names(frame))
             if name not in self.program.flow.slots:
                 frame.values[name] = value
-            elif value is None:
-                self.context.turn.state.pop(name, None)
             else:
-                self.context.turn.state[name] = value
+                self._put(name, value)
+
+    def _put(self, slot: str, value: Any) -> None:
+        """Gives a slot a value that the flow itself found, or none."""
+        state = self.context.turn.state
+        if state.get(slot) != value:
+            self._disagree([slot])
+        if value is None:
+            state.pop(slot, None)
+        else:
+            state[slot] = value
 
     def _enter(self, frame: Frame, instruction: Instruction, name: str, *, leaves: bool) -> int:
         others = [other for other in self.frames if other is not frame]

@@ -61,6 +61,7 @@ export function applyEvent(answer, event) {
       break;
     case "token":
       answer.text += event.text;
+      answer.stage = "answer"; // until another is told
       break;
     case "citations":
       answer.citations = event.citations;

@@ -69,7 +69,7 @@ function Progress({ texts, entry, onCancel }) {
   const { state, stage, text, stopping, restarted } = entry;
   const lost = state === "lost";
   const waits = stage === "waiting" && !lost && !stopping;
-  const written = text && (stage === "answer" || stage === "model"); // while the words come, they are the progress
+  const written = text && stage === "answer"; // while the words come, they are the progress
   const quiet = written && !lost && !stopping && !restarted;
   const what = stopping
     ? texts.stopping
@@ -77,7 +77,7 @@ function Progress({ texts, entry, onCancel }) {
       ? texts.lost
       : restarted
         ? texts.restarted[restarted]
-        : (texts.stages[quiet ? "answer" : stage] ?? texts.stageOther);
+        : (texts.stages[stage] ?? texts.stageOther);
   return html`
     <p class="progress" data-lost=${lost}>
       <span role="status" class=${quiet ? "visually-hidden" : ""}>${what}</span>
