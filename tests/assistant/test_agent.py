@@ -12,7 +12,7 @@ from fake_model_server import Script, call_event, event_of, fake_model_server
 
 from holdfast.assistant.agent.pending import KEY
 from holdfast.assistant.building import build_assistant
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, ToolError
 from holdfast.sessions.message import ToolCall
 from holdfast.testing import ScriptedAnswer, ScriptedModel, ScriptRanOut
 from holdfast.tools import tool
@@ -168,6 +168,36 @@ async def test_a_call_that_fails_is_told_to_the_model(
     assert "13900005678" not in caplog.text + chat.model.requests[1].last
     assert "failed" in caplog.text
     assert len(str(chat.model.requests[1].prompts)) < 20_000
+
+
+async def test_what_a_tool_says_of_its_failure_is_masked(
+    talk: Any, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    @tool
+    def find_customer(phone: str) -> None:
+        """Finds a customer."""
+        raise ToolError(f"no customer has {phone}; did you mean 13900005678?")
+
+    shop.find_customer = find_customer  # type: ignore[attr-defined]
+    chat = await agent(talk, [calls(("find_customer", {"phone": "138****1234"})), "There is none."])
+    outcome = await chat.turn("Who am I? 13800001234")
+    told = chat.model.requests[1].last
+    assert "no customer has 138****1234; did you mean 139****5678?" in told
+    everything = told + caplog.text + str(outcome.messages[1:])
+    assert "13800001234" not in everything and "13900005678" not in everything
+
+
+async def test_a_phone_number_that_is_a_number_or_a_key_is_masked(talk: Any, shop: Shop) -> None:
+    @tool
+    def customers() -> dict[str, Any]:
+        """All customers."""
+        return {"13900005678": {"contact": 13800001234, "visits": 1234567}}
+
+    shop.customers = customers  # type: ignore[attr-defined]
+    chat = await agent(talk, [calls(("customers", {})), "There is one."])
+    await chat.say("Who is there?")
+    told = chat.model.requests[1].last
+    assert told.endswith('{"139****5678":{"contact":"138****1234","visits":1234567}}')
 
 
 async def test_what_a_result_says_allows_nothing(talk: Any, shop: Shop) -> None:
