@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -164,3 +165,42 @@ async def test_a_model_that_hands_over_twice_does_it_once(talk: Any) -> None:
     for session, says in (("s-1", "passing you on"), ("s-2", "too many people are waiting")):
         outcome = await store.run_turn(session, chat.assistant, input="This shop has deceived us all along")
         assert outcome.reply.count(says) == 1
+
+
+TIMES = """
+flows:
+  refund:
+    title: {zh: 退款, en: refund}
+    timeout: 7200
+    triggers: {zh: [退款], en: [refund]}
+    slots:
+      order: {type: pattern, pattern: 'HF\\d{5}', ask: {zh: 订单号？, en: Which order?}}
+    steps:
+      - ask: order
+      - confirm: {zh: "退 {order}？", en: "Pay {order} back?"}
+      - call: pay_back
+      - say: {zh: 退了。, en: Paid back.}
+  remind:
+    title: {zh: 提醒, en: reminder}
+    timeout: 600
+    triggers: {zh: [提醒], en: [remind]}
+    slots:
+      order: {type: pattern, pattern: 'HF\\d{5}', ask: {zh: 订单号？, en: Which order?}}
+    steps:
+      - ask: order
+      - confirm: {zh: "提醒 {order}？", en: "Remind you of {order}?"}
+"""
+
+
+@pytest.mark.parametrize("words", ["yes", "no", "never mind", "correct it"])
+async def test_a_yes_to_a_flow_that_timed_out_is_none_to_the_one_below(flow_talk: Any, words: str) -> None:
+    chat = await flow_talk(TIMES, [pay_back], asks=["pay_back"])
+    moment = [datetime(2026, 3, 2, 12, tzinfo=UTC)]
+    chat.assistant.parts.now = lambda: moment[0]
+    await chat.say("refund HF11111")
+    assert await chat.say("remind me of HF22222") == "Remind you of HF22222?"
+    moment[0] += timedelta(hours=1)
+    assert (await chat.say(words)).endswith("Back to refund:\nPay HF11111 back?")
+    assert chat.tools.calls == []
+    assert await chat.say("yes") == "Paid back."
+    assert chat.tools.calls == [("pay_back", {"order": "HF11111"})]

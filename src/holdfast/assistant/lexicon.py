@@ -47,8 +47,8 @@ SIGNALS: Final[Mapping[Signal, re.Pattern[str]]] = {
         | (?:先)?不(?:用)?(?:查|办)
     """),
     "affirm": _whole("""
-        yes | yeah | yep | yup | sure | ok(?:ay)? | of course | right | correct | go ahead | do | fine | please do
-        | confirm(?:ed)? | agreed | exactly | absolutely
+        yes | yeah | yep | yup | sure | ok(?:ay)? | of course | right | correct(?! (?:it|this|that)) | go ahead | do | fine
+        | please do | confirm(?:ed)? | agreed | exactly | absolutely
         | (?:looks|sounds) (?:good|right|fine|great) | that'?s (?:right|correct|fine|it)
         | 是 | 是的 | 对 | 对的 | 好 | 好的 | 行 | 可以 | 嗯++ | 要 | 没错 | 当然 | 没问题 | 确认 | 确定 | 同意
         | 来 | 试 | 没有问题 | 没有错 | 没毛病 | 不错 | no problem | not a problem | no worries

@@ -28,8 +28,9 @@ class FlowPolicy:
         frames = load(turn.state, self.flows.programs)
         kept = len(frames)
         now = context.parts.now().timestamp()
-        frames = self._in_time(frames, now)
         running = Running(context, self.flows, frames, self.watch)
+        for late in reversed(self._late(frames, now)):
+            running.drop(late)
         if len(frames) < kept:
             context.trace.note("flow_timed_out", left=len(frames))
         if not frames and understood.flow not in self.flows.programs and not understood.commands:
@@ -44,7 +45,9 @@ class FlowPolicy:
             return answered
         for frame in frames:
             frame.seen = now
-        if not await self._respond(context, running):
+        if frames and len(frames) < kept and _only_steers(context):
+            running.resume()  # the question that these words answer was that of a flow that is gone
+        elif not await self._respond(context, running):
             return False
         if running.frames and not running.frame.done and not running.frame.asking:
             await running.proceed()  # the one above has ended, and asked for what this one waited for
@@ -254,16 +257,24 @@ class FlowPolicy:
                 context.say("unclear")
             running.ask("return")
 
-    def _in_time(self, frames: list[Frame], now: float) -> list[Frame]:
-        """Without those that waited too long, nor what they ran."""
+    def _late(self, frames: list[Frame], now: float) -> list[Frame]:
+        """Those that waited too long, with what they ran."""
         found: list[Frame] = []
         late = False
         for frame in frames:
             if not frame.called:
                 late = bool(frame.seen) and now - frame.seen > self.flows.programs[frame.name].flow.timeout
-            if not late:
+            if late:
                 found.append(frame)
         return found
+
+
+def _only_steers(context: Context) -> bool:
+    """Whether the words mean something only as the answer to a question."""
+    understood = context.understood
+    return bool(understood.signals & {"affirm", "deny", "retry", "cancel"}) and not (
+        understood.flow or understood.commands or understood.entities
+    )
 
 
 def _ended_last(context: Context) -> str:
