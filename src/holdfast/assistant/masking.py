@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -59,6 +60,10 @@ _FINDERS: Final[Mapping[MaskKind, Callable[[str], Iterator[Span]]]] = {
 }
 _NOTHING_IN: Final = re.compile(r"[^\d@]*")
 """ASCII in which there is no value of any kind: most names and words in what is noted of a turn."""
+_SEPARATORS: Final = re.compile(r"[ \-.·]")
+"""What may stand between the digits of a number."""
+_SMALL: Final = str.maketrans({"\u017f": "s", "\u0131": "i", "\u0130": "i"})
+"""Letters that are equal to ASCII ones where case does not count, beside those that `str.lower` knows."""
 _LEAST: Final = 2
 """Characters below which a known value is not looked for in texts: it would be found in half of them."""
 
@@ -68,8 +73,8 @@ _LEAST_DIGITS: Final = 7
 _ANONYMOUS: Final = 5
 """Characters of a mask that tells nothing of its value, like ``***``; it is looked for as a whole only."""
 
-Known = tuple[tuple[re.Pattern[str], str], ...]
-"""How known values look in a text, and what stands there instead; the longest first."""
+Known = tuple[tuple[str, str, str], ...]
+"""Known values, the longest first: what a text has to have in it (see `_looked_through`), the value, what stands there instead."""
 
 
 class Masker:
@@ -121,15 +126,18 @@ class Masker:
             for kind, find in self._finders:
                 values.update((value, kind) for _, _, value in find(flat))
         ordered = sorted(values, key=len, reverse=True)
-        return tuple((_pattern(value), MASKS[values[value]](value)) for value in ordered if len(value) >= _LEAST)
+        return tuple((_needle(value), value, MASKS[values[value]](value)) for value in ordered if len(value) >= _LEAST)
 
     def replaced(self, text: str, known: Known, *, detect: bool = False) -> str:
         """The text with known values masked; with ``detect`` also what looks like one."""
         if not self._fields or not text:
             return text
         flat = plain(text)
-        for pattern, mask in known:
-            if spans := [(match.start(), match.end(), mask) for match in pattern.finditer(flat)]:
+        through = _looked_through(flat) if known else ""
+        for needle, value, mask in known:
+            if needle not in through:  # a user may have sent hundreds of numbers
+                continue
+            if spans := [(match.start(), match.end(), mask) for match in _pattern(value).finditer(flat)]:
                 text = _put(text, spans)
                 flat = plain(text)
         if detect and not (text.isascii() and _NOTHING_IN.fullmatch(text)):
@@ -211,9 +219,26 @@ def _revealed(value: Any, behind: Mapping[str, str]) -> Any:
     return value
 
 
+def _needle(value: str) -> str:
+    """What is in `_looked_through` of every text in which the value's pattern finds it."""
+    digits = _SEPARATORS.sub("", plain(value))
+    if _is_number(digits):
+        return digits
+    return plain(value).lower() if value.isascii() else ""
+
+
+def _looked_through(flat: str) -> str:
+    return f"{_SEPARATORS.sub('', flat)}\n{flat.translate(_SMALL).lower()}"
+
+
+def _is_number(digits: str) -> bool:
+    return len(digits) >= 7 and digits.lstrip("+").isdigit()
+
+
+@lru_cache(1024)
 def _pattern(value: str) -> re.Pattern[str]:
-    digits = re.sub(r"[ \-.·]", "", plain(value))
-    if len(digits) >= 7 and digits.lstrip("+").isdigit():
+    digits = _SEPARATORS.sub("", plain(value))
+    if _is_number(digits):
         return re.compile(r"[ \-.·]{0,2}".join(re.escape(digit) for digit in digits))
     return re.compile(re.escape(plain(value)), re.IGNORECASE)
 
