@@ -204,3 +204,17 @@ async def test_a_yes_to_a_flow_that_timed_out_is_none_to_the_one_below(flow_talk
     assert chat.tools.calls == []
     assert await chat.say("yes") == "Paid back."
     assert chat.tools.calls == [("pay_back", {"order": "HF11111"})]
+
+
+async def test_a_question_about_what_failed_is_no_yes_to_another_try(flow_talk: Any) -> None:
+    def broken(order: str) -> None:
+        raise RuntimeError("down")
+
+    text = COMMENT.replace("      - ask: amount\n", "").replace("call: pay_back", "call: broken")
+    chat = await flow_talk(text, [broken], asks=["broken"])
+    await chat.say("refund HF11111")
+    assert "Shall I try again?" in await chat.say("yes")
+    assert "Shall I try again?" in await chat.say("what is going on with HF11111?")
+    assert len(chat.tools.calls) == 1
+    await chat.say("yes")
+    assert len(chat.tools.calls) == 2

@@ -153,7 +153,7 @@ class FlowPolicy:
         if values and (not frame.done or understood.flow != frame.name or understood.reference):
             if frame.done and not news and not understood.reference:
                 return False
-            if frame.asking in (CONFIRM, AGREE) and not news:
+            if open_question and not news:
                 return False
             if running.fill(values):
                 await running.proceed()
