@@ -250,3 +250,11 @@ async def test_it_is_chosen_in_the_config_and_starts_flows(talk: Any) -> None:
     reply = await chat.say("I wonder what became of the thing that I bought")
     assert "mobile number" in reply
     assert "order_status: order status" in model.requests[0].system
+
+
+async def test_no_half_of_a_number_is_left_where_the_words_are_cut() -> None:
+    text = "word " * 798 + "13800001234"
+    part, model = part_of([])
+    await understood(part, Understanding(text[:4000], "en"), text)
+    assert "word 138****123" in str(model.requests)
+    assert "1380000" not in str(model.requests)

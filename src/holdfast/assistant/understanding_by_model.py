@@ -201,7 +201,8 @@ class ModelUnderstanding:
         return [
             Prompt("system", "\n".join(lines)),
             *said,
-            Prompt("user", self._masker.replaced(before.text[:_LONGEST], known, detect=True)),
+            # masked before it is cut: of half a number nobody knows that it is one
+            Prompt("user", self._masker.replaced(turn.text or before.text, known, detect=True)[:_LONGEST]),
         ]
 
     def _checked(self, turn: Turn, before: Understanding, said: Sequence[_Said]) -> Iterator[Command]:
