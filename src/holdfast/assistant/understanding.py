@@ -20,7 +20,7 @@ from holdfast.understanding.entities.patterns import emails, id_cards, plain
 _FOUND_AS: Final[Mapping[str, tuple[str, ...]]] = {
     "date": ("date", "datetime"),
     "time": ("time", "datetime"),
-    "datetime": ("datetime",),
+    "datetime": ("date", "time", "datetime"),
     "money": ("money",),
     "id_card": ("id_card",),
 }

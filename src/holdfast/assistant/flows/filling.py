@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from holdfast.assistant.contract import Entity, Understanding
@@ -18,12 +18,16 @@ _DIGITS: Final = {"pattern": 2, "number": 1, "phone": 4, "id_card": 6, "date": 1
 """Digits from which on words look like an answer that went wrong."""
 
 
-def given(understood: Understanding, flow: Flow, frame: Frame, state: Mapping[str, Any], words: str) -> dict[str, Any]:
+def given(
+    understood: Understanding, flow: Flow, frame: Frame, state: Mapping[str, Any], words: str, now: datetime
+) -> dict[str, Any]:
     """The slots that the user's words give a value to. ``words``: as they were written, for a slot that takes any text."""
     found: dict[str, Any] = {}
     named = mentioned(understood, flow)
     for name, slot in flow.slots.items():
         values = list(_values(name, slot, understood, flow, frame, words, named))
+        if not values and slot.type == "datetime":
+            values = list(_completed(name, understood, flow, frame, state, named, now))
         if not values and frame.choices.get(name) and named in (None, name):  # "another phone number" is no other order
             values = [chosen(understood, frame, name, state.get(name))]
         current = state.get(name)
@@ -38,6 +42,69 @@ def given(understood: Understanding, flow: Flow, frame: Frame, state: Mapping[st
     if asked is not None and asked.type == "text" and "correct" in understood.signals and any(corrected):
         found.pop(frame.asking, None)  # "no, the other order" is not the reason that was asked for
     return found
+
+
+def days(understood: Understanding, flow: Flow, frame: Frame, state: Mapping[str, Any]) -> dict[str, str]:
+    """Days that were told for slots of date and time which have no value yet, and no time was told with: "tomorrow"."""
+    named = mentioned(understood, flow)
+    return {
+        name: day
+        for name, slot in flow.slots.items()
+        if slot.type == "datetime" and name not in state and _partly(name, understood, flow, frame, named)
+        if (day := _first("date", understood)) and not _first("time", understood)
+    }
+
+
+def _completed(
+    name: str,
+    understood: Understanding,
+    flow: Flow,
+    frame: Frame,
+    state: Mapping[str, Any],
+    named: str | None,
+    now: datetime,
+) -> Iterator[str]:
+    """A moment of which only the day or the time was told: the rest is as it was, or was told before; a time alone is the next."""
+    if not _partly(name, understood, flow, frame, named):
+        return
+    before = _moment(state.get(name))
+    day, clock = _first("date", understood), _first("time", understood)
+    if not clock and not day and (frame.asking == name or named == name):
+        numbers = [entity for entity in understood.entities if entity.kind == "number"]
+        clock = next(filter(None, (_hour(entity, understood.text, named=named == name) for entity in numbers)), "")
+        if clock and before is None and name not in frame.days:
+            return  # "4" says nothing where not even the day is known
+    clock = clock or (before.strftime("%H:%M") if before is not None and day else "")
+    known = day or (before.date().isoformat() if before is not None else frame.days.get(name, ""))
+    if clock and known:
+        moment = datetime.combine(date.fromisoformat(known), time.fromisoformat(clock), now.tzinfo)
+        yield moment.isoformat(timespec="seconds")
+    elif clock:
+        coming = datetime.combine(now.date(), time.fromisoformat(clock), now.tzinfo)
+        yield (coming if coming > now else coming + timedelta(days=1)).isoformat(timespec="seconds")
+
+
+def _partly(name: str, understood: Understanding, flow: Flow, frame: Frame, named: str | None) -> bool:
+    """Whether a day or a time alone is for this slot, of those that could take it; a question ("open on Sunday?") tells nothing."""
+    if "question" in understood.signals and "correct" not in understood.signals:
+        return False
+    if name in (frame.asking, named):
+        return True
+    rivals = (
+        other for other, slot in flow.slots.items() if slot.type in ("date", "time", "datetime") and other != name
+    )
+    return named is None and not any(rivals)
+
+
+def _first(kind: str, understood: Understanding) -> str:
+    return next((str(entity.value) for entity in understood.entities if entity.kind == kind), "")
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def as_kept(name: str, slot: FlowSlot, value: Any, now: datetime) -> Any:
@@ -147,14 +214,20 @@ def _values(
                     yield hour
 
 
-def _hour(entity: Entity, text: str) -> str:
-    """The time that a number means which is the whole answer to "at what time?"."""
+def _hour(entity: Entity, text: str, *, named: bool = False) -> str:
+    """The time that a number means which is the whole answer to "at what time?", or stands in "change the time to 4"."""
     value = entity.value
     alone = text.strip(" .!。！") == entity.text.strip()
+    if named and re.search(r"\b(?:to|at)\s*$", text[: entity.start], re.IGNORECASE):
+        alone = True
+    if alone and isinstance(value, int) and 1 <= value <= _AFTERNOON:
+        value += 12
     return f"{value:02}:00" if alone and isinstance(value, int) and 0 <= value < _HOURS else ""
 
 
 _HOURS: Final = 24
+_AFTERNOON: Final = 6
+"""Hours up to this one are of the afternoon where nothing else is said, as in "at 3"."""
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "date": ("date", "datetime"),
     "time": ("time", "datetime"),

@@ -39,6 +39,7 @@ class Frame:
             the call's step, the latest last.
         seen: seconds since the Unix epoch, when the user was last here.
         called: the flow below runs it, and goes on at its end.
+        days: by slot of date and time, the day that was told without a time.
         covered: values that its slots have for the flows below, for which they are kept until it is left.
     """
 
@@ -56,6 +57,7 @@ class Frame:
     called: bool = False
     covered: dict[str, Any] = field(default_factory=dict)
     trying: str = ""
+    days: dict[str, str] = field(default_factory=dict)
 
 
 def load(state: Mapping[str, Any], programs: Mapping[str, Program]) -> list[Frame]:
@@ -68,6 +70,7 @@ def load(state: Mapping[str, Any], programs: Mapping[str, Program]) -> list[Fram
             continue
         asking = str(one.get("asking") or "")
         values, results, covered = one.get("values"), one.get("results"), one.get("covered")
+        days = one.get("days")
         frames.append(
             Frame(
                 program.name,
@@ -84,6 +87,7 @@ def load(state: Mapping[str, Any], programs: Mapping[str, Program]) -> list[Fram
                 bool(one.get("called")) and bool(frames),
                 dict(covered) if isinstance(covered, Mapping) else {},
                 str(one.get("trying") or ""),
+                {str(slot): str(day) for slot, day in days.items()} if isinstance(days, Mapping) else {},
             )
         )
     return frames

@@ -7,10 +7,11 @@ from typing import Any
 
 from holdfast.assistant.context import Context
 from holdfast.assistant.contract import AskDocuments, CancelFlow, HandOver, SetSlot, StartFlow
-from holdfast.assistant.flows.filling import as_kept, attempted, given, mentioned
+from holdfast.assistant.flows.filling import as_kept, attempted, days, given, mentioned
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.frames import AGREE, CONFIRM, RETRY, Frame, load
 from holdfast.assistant.flows.running import ENDED, Running, Watch
+from holdfast.assistant.flows.schema import Flow
 from holdfast.assistant.handover import hand_over, handed_over
 from holdfast.assistant.routing import unanswered
 
@@ -78,10 +79,19 @@ class FlowPolicy:
     async def _start(self, context: Context, running: Running, name: str, slots: dict[str, Any] | None = None) -> None:
         program = self.flows.programs[name]
         values = {
-            **given(context.understood, program.flow, Frame(name), context.turn.state, context.turn.text),
+            **given(
+                context.understood,
+                program.flow,
+                Frame(name),
+                _remembered(program.flow, context.turn.state),
+                context.turn.text,
+                context.parts.now(),
+            ),
             **(slots or {}),
         }
+        told = days(context.understood, program.flow, Frame(name), values)
         running.start(name)
+        running.frame.days.update(told)
         if running.fill(values):
             await running.proceed()
 
@@ -139,12 +149,17 @@ class FlowPolicy:
         """What the running (or just finished) flow makes of the words; False where they are not for it."""
         turn, understood, flow = context.turn, context.understood, running.program.flow
         signals = understood.signals
-        values = given(understood, flow, frame, turn.state, turn.text)
+        values = given(understood, flow, frame, turn.state, turn.text, context.parts.now())
         news = {name: value for name, value in values.items() if turn.state.get(name) != value}
         own = {one.name for one in running.task_of(frame)}
         another = understood.flow in self.flows.programs and understood.flow not in own
         if another and "correct" not in signals and frame.asking not in values:
             return False  # "where is HF11111?" while HF22222 is being returned: its values are the other flow's
+        if not frame.done and (told := days(understood, flow, frame, {**turn.state, **values})):
+            frame.days.update(told)
+            if not values and frame.asking in told:
+                running.ask()
+                return True
         open_question = not frame.done and frame.asking in (CONFIRM, AGREE, RETRY)
         # a yes is the whole of what was said: a choice that sounds in it ("有问题" in "没有问题") was not meant
         answers = not news or "affirm" in signals
@@ -275,6 +290,11 @@ def _only_steers(context: Context) -> bool:
     return bool(understood.signals & {"affirm", "deny", "retry", "cancel"}) and not (
         understood.flow or understood.commands or understood.entities
     )
+
+
+def _remembered(flow: Flow, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state without what a start of the flow forgets."""
+    return {name: value for name, value in state.items() if name not in flow.slots or flow.slots[name].remember}
 
 
 def _ended_last(context: Context) -> str:

@@ -191,6 +191,7 @@ class Running:
         frame, flow = self.frame, self.program.flow
         after = [other for other, slot in flow.slots.items() if name in slot.depends]
         forget(self.context.turn.state, [name, *after])
+        frame.days.pop(name, None)
         for other in after:
             frame.choices.pop(other, None)
         self._back_to([name])

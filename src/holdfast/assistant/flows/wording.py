@@ -89,6 +89,8 @@ class Wording:
             return self._agreement(frame)
         if frame.asking == RETRY or slot is None:
             return self._context.parts.texts.get("retry", language)
+        if slot.type == "datetime" and (day := frame.days.get(frame.asking)):
+            return self._context.parts.texts.get("which_time", language, {"day": day})
         question = self.text(slot.ask, frame)
         choices = frame.choices.get(frame.asking)
         if not choices and len(slot.values) <= _SHOWN and "{" not in question:
