@@ -113,7 +113,7 @@ def test_entry_points_that_are_broken_are_lines_with_their_error(installed: Inst
     assert ran.returncode == 0, ran.stderr
     document = json.loads(ran.stdout)
     errors = {f"{one['kind']}.{one['name']}": one["error"] for one in document["parts"] if "error" in one}
-    assert "cannot be imported: No module named 'no_such_module'" in errors["model.gone"]
+    assert "cannot be imported: No module named 'no_such_module' (install it, or put" in errors["model.gone"]
     assert "cannot be imported: RuntimeError: not today" in errors["policy.raising"]
     assert "Holdfast has a part of this name" in errors["policy.flows"]
     assert "module os has no function or class 'no_such_function'" in errors["memory.no_name"]

@@ -191,7 +191,11 @@ def test_a_wrong_flow_is_named_with_its_line(found: Check, old: str, new: str, s
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: b: c", "a.yaml:1: not YAML: mapping values are not allowed here"),
+        ("a: b: c", "a.yaml:1: not YAML: mapping values are not allowed here; put texts with {, }, : or # in quotes"),
+        (
+            "say: {zh: 取消 {number}。, en: x}",
+            "a.yaml:1: not YAML: while parsing a flow mapping expected ',' or '}', but got '{'; put",
+        ),
         ("flows:\n\tpay: {}", "a.yaml:2: not YAML: a tab cannot indent here; use spaces"),
         ("flows: {\n  a: [1,\n", "a.yaml:3: not YAML: while parsing a flow node"),
         ('x: "open', "a.yaml:1: not YAML: while scanning a quoted scalar found unexpected end of stream"),
@@ -214,7 +218,7 @@ def test_a_wrong_flow_is_named_with_its_line(found: Check, old: str, new: str, s
         ("- 1\n- 2", "a.yaml:1: the file: has to be a mapping"),
         ("just words", "a.yaml:1: the file: has to be a mapping"),
     ],
-    ids=range(22),
+    ids=range(23),
 )
 def test_what_is_no_such_yaml_is_named_with_its_line(found: Check, text: str, says: str) -> None:
     problems = found(text)

@@ -221,6 +221,17 @@ def test_a_warning_fails_only_where_one_is_strict(checked: Checked, file: str, o
     assert checked.run("--strict").code == 1
 
 
+def test_flows_that_cannot_be_read_are_not_missed_as_examples_too(checked: Checked) -> None:
+    config = checked.file.read_text()
+    checked.file.write_text(config.replace("[assistant]", '[assistant]\nunderstanding = ["rules", "intents"]'))
+    (checked.folder / "flows.yaml").write_text(FLOWS.replace("type: phone", "typ: phone"))
+    ran = checked.run()
+    assert ran.code == 1
+    assert "nothing to learn them from" not in ran.out
+    (checked.folder / "flows.yaml").write_text(FLOWS)
+    assert "nothing to learn them from" in checked.run().out
+
+
 def test_all_of_it_at_once_sorted_and_as_json(checked: Checked) -> None:
     checked.replace("[store]", "[store]\nttll = 1")
     checked.replace('"checked_shop:cancel"', '"checked_shop:cncel"')

@@ -57,9 +57,10 @@ async def check_assistant(config: Config, lines: TomlLines) -> Findings:
     flows = FlowSet()
     found.problems = list(_paths(config, lines))
     paths = [path for path in chosen.flows if path.exists()]
+    flow_problems: list[Problem] = []
     try:
-        flows, problems = flows_and_problems(paths, tasks=config.tasks, languages=chosen.languages)
-        found.problems += problems
+        flows, flow_problems = flows_and_problems(paths, tasks=config.tasks, languages=chosen.languages)
+        found.problems += flow_problems
     except MissingExtra as error:
         found.problems.append(lines.problem(("assistant", "flows"), str(error)))
     found.flows, found.responses = list(flows.programs), list(flows.responses)
@@ -78,7 +79,10 @@ async def check_assistant(config: Config, lines: TomlLines) -> Findings:
     # what making a part would write: the intents that it learns
     quiet = config.model_copy(update={"assistant": chosen.model_copy(update={"intents_cache": ""})})
     parts = Parts(quiet, texts, Masker(config.sensitive), flows=flows)
-    async with _made_all(parts, lines, found, skip={"tools"} if tool_problems else set()):
+    skip = {"tools"} if tool_problems else set()
+    if any(problem.level == "error" for problem in flow_problems) and not chosen.intents:
+        skip.add("intents")  # their examples may stand in a file that could not be read
+    async with _made_all(parts, lines, found, skip=skip):
         if parts.tools is not None:
             try:
                 found.tools = [spec.name for spec in parts.tools.specs()]
@@ -99,7 +103,7 @@ async def _made_all(parts: Parts, lines: TomlLines, found: Findings, skip: Colle
 
         def one(kind: Any, name: str, place: Sequence[str | int]) -> Any:
             found.parts.setdefault(kind, []).append(name)
-            if kind in skip:
+            if kind in skip or name in skip:
                 return None
             try:
                 part = made(kind, name, parts)

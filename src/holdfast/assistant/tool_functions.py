@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast.assistant.contract import ToolSpec
-from holdfast.assistant.dotted import imported
+from holdfast.assistant.dotted import imported, unseen
 from holdfast.assistant.tool_running import run
 from holdfast.assistant.tool_schema import KEY, Parameters, description_of, parameters_of
 from holdfast.config import ToolLimitSection, ToolsSection
@@ -159,7 +159,7 @@ def _found(path: str, key: str) -> Iterator[tuple[str, Callable[..., Any]]]:
     try:
         module = importlib.import_module(path)
     except ImportError as error:
-        raise ConfigError(f'{key} = "{path}" cannot be imported: {error}') from error
+        raise ConfigError(f'{key} = "{path}" cannot be imported: {error}{unseen(path, error)}') from error
     marked = [(name, one) for name, one in vars(module).items() if not name.startswith("_") and hasattr(one, MARK)]
     if not marked:
         raise ConfigError(f'{key} = "{path}": the module has no function that is marked with @tool of holdfast.tools')

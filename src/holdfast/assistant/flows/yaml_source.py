@@ -107,11 +107,16 @@ def parse(text: str, file: str) -> Source:
     return Source(file, builder.value, builder.lines)
 
 
+_UNQUOTED: Final = re.compile(r"expected ',' or '\}'|mapping values are not allowed")
+"""What YAML's reader says of a text that ought to be quoted."""
+
+
 def _why(error: Any) -> str:
     what = " ".join(part for part in (error.context, error.problem) if part)
     if "'\\t'" in what:
         return "a tab cannot indent here; use spaces"
-    return "".join(char if char.isprintable() else " " for char in what)
+    hint = "; put texts with {, }, : or # in quotes" if _UNQUOTED.search(what) else ""
+    return "".join(char if char.isprintable() else " " for char in what) + hint
 
 
 class _Builder:
