@@ -79,7 +79,7 @@ async def test_a_person_answers_on_another_node() -> None:
         assert (silent["reply"], silent["metadata"]) == ("", {"handover": "waiting"})
         (waiting,) = (await other.http.get("/v1/handovers")).json()["handovers"]
         assert (waiting["session_id"], waiting["reason"]) == (session, "asked for a person")
-        assert (waiting["messages"], waiting["answered"]) == (4, False)
+        assert (waiting["messages"], waiting["answered"], waiting["last"]) == (4, False, "hello?")
         said = await other.reply(session, "Hello!", "p-1", name="Li")
         assert (said.status_code, said.json()["reply"], said.headers["idempotency-key"]) == (200, "Hello!", "p-1")
         again = await one.reply(session, "Hello!", "p-1", name="Li")

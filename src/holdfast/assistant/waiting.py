@@ -53,7 +53,7 @@ class WaitingList:
         await self._kept.update(_LIST, out)
 
     async def sessions(self, *, after: str = "", limit: int = 50) -> tuple[list[Session], str]:
-        """Conversations that wait, the longest first, with their last message; and where to go on, "" at the end."""
+        """Conversations that wait, the longest first, with their last two messages; and where to go on, "" at the end."""
         lines = await self._kept.get(_LIST)
         ordered = sorted(lines, key=lambda one: _place(lines[one], one))
         if after:
@@ -66,7 +66,7 @@ class WaitingList:
 
     async def _living(self, lines: dict[str, Line]) -> list[tuple[str, Session | None]]:
         """The conversation behind each line that counts; those that are over are taken out of the list."""
-        loaded = await asyncio.gather(*[self._sessions.load(one, tail=1) for one in lines])
+        loaded = await asyncio.gather(*[self._sessions.load(one, tail=2) for one in lines])
         kept: list[tuple[str, Session | None]] = []
         for (one, line), session in zip(lines.items(), loaded, strict=True):
             if session is not None and session.state.get(KEY) == line:

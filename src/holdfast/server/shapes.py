@@ -346,9 +346,9 @@ def citations_of(citations: Iterable[StoredCitation]) -> list[Citation]:
 
 
 def handover_of(session: StoredSession, masker: Masker) -> Handover:
-    """A conversation that waits, with its last message."""
+    """A conversation that waits, with its last words: behind a user's, the turn left a note without any."""
     line = session.state[KEY]
-    last = session.messages[-1] if len(session.messages) else None
+    last = next((message for message in reversed(session.messages) if message.content), None)
     return Handover(
         session.id,
         session.user,
