@@ -299,3 +299,13 @@ def test_lines_of_toml() -> None:
 @pytest.mark.parametrize("text", ["[", "[[", "a =", 'a = "', "a = [1", "= 3", "]]]", "a = {b", "\0", "'"])
 def test_lines_of_what_is_no_toml_are_guesses_that_end(text: str) -> None:
     assert TomlLines("f", text * 3).line(("a",)) >= 0
+
+
+def test_the_config_of_the_folder_one_is_in_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sample = cli("check")
+    assert sample.code == 0 and "this was the sample" in sample.err
+    (tmp_path / "holdfast.toml").write_text("[servr]\n")
+    own = cli("check")
+    assert own.code == 1
+    assert "holdfast.toml:1: servr" in own.out and "sample" not in own.err

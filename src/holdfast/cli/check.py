@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,6 +55,8 @@ def check(
         for problem in problems:
             print(clean(str(problem), one_line=True))
         print(_summary(errors, len(problems) - errors, found))
+        if config is None:
+            print("this was the sample: there is no holdfast.toml here, and no --config", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 

@@ -22,9 +22,22 @@ from holdfast.wiring import shown_url
 if TYPE_CHECKING:
     from holdfast.config import Config
 
+
+def _this_folders(given: Path | None) -> Path | None:
+    """The config that was named, else that of the folder one is in; None is the sample."""
+    here = Path("holdfast.toml")
+    return given if given is not None or not here.is_file() else here
+
+
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", show_default=False, help="holdfast.toml; the sample if not given."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        show_default=False,
+        callback=_this_folders,
+        help="The config; holdfast.toml of this folder if not given, or else the sample.",
+    ),
 ]
 _SILENT: Final = ("httpx", "httpx2", "httpcore", "openai", "asyncio")
 
