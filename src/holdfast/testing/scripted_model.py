@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from holdfast.assistant.contract import Chunk, Prompt, ToolSpec
+from holdfast.assistant.flows.yaml_source import read
 from holdfast.errors import ConfigError, ModelError
 from holdfast.sessions.message import ToolCall
 
@@ -205,7 +206,7 @@ def scripted(parts: Parts) -> ScriptedModel:
 
     The factory for ``assistant.model = "holdfast.testing:scripted"``. The script is a file, YAML or JSON, which the environment
     variable HOLDFAST_SCRIPTED_MODEL names, or ``model.base_url = "file:script.yaml"``: a list of answers, or a mapping with
-    ``answers`` and ``log``. Raises `ConfigError`.
+    ``answers`` and ``log``. Raises `ConfigError`, also for an answer with an attribute that there is not.
     """
     named = os.environ.get(SCRIPT) or (parts.config.model.base_url or "").removeprefix("file:")
     if not named:
@@ -216,8 +217,9 @@ def scripted(parts: Parts) -> ScriptedModel:
 def read_script(file: Path, *, name: str = "scripted") -> ScriptedModel:
     """A scripted model from a file. Raises `ConfigError`."""
     try:
-        text = file.read_text(encoding="utf-8")
-        found = json.loads(text) if file.suffix == ".json" else _yaml(text)
+        found = json.loads(file.read_text(encoding="utf-8")) if file.suffix == ".json" else read(file).value
+    except ConfigError:
+        raise  # names file and line
     except (OSError, ValueError) as error:
         raise ConfigError(f"script {file}: {error}") from error
     whole = found if isinstance(found, Mapping) and "answers" in found else {"answers": found}
@@ -247,16 +249,3 @@ def _answer(given: Any) -> ScriptedAnswer:
     if isinstance(given, ScriptedAnswer):
         return ScriptedAnswer(**vars(given))
     return ScriptedAnswer(text=given) if isinstance(given, str) else ScriptedAnswer(**given)
-
-
-def _yaml(text: str) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise ConfigError(
-            'a script in YAML needs pyyaml: pip install "holdfast[flows]", or write it as .json'
-        ) from error
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"not YAML: {error}") from error
