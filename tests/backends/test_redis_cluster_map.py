@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from holdfast.backends.redis.address import Address
-from holdfast.backends.redis.cluster import Cluster
+from holdfast.backends.redis.cluster import _LOOK_S, Cluster
 from holdfast.backends.redis.cluster_map import Claim, View, read_view, redirection
 from holdfast.backends.redis.node import Node
 from holdfast.backends.redis.slots import slots_by_tag, tag_of
 from holdfast.backends.redis.urls import parse
 from holdfast.backends.redis.wire import Arg
+from holdfast.errors import ConfigError
 
 KEY = "hf:{00}:s:acme:s-1"
 NODES = (
@@ -111,3 +114,17 @@ async def test_errors_that_waiting_does_not_mend_are_not_repeated() -> None:
     for text in ("NOPERM no", "OOM full", "ERR wrong", "HFCORRUPT meta"):
         assert await topology.way_on(KEY, topology.node(KEY), text, deadline) is None
     await topology.close()
+
+
+async def test_a_refusal_that_comes_slowly_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later than a look waits for it, and before the next one begins."""
+
+    async def refuses(*_: object) -> View:
+        await asyncio.sleep(_LOOK_S * 1.25)
+        raise ConfigError("the password is wrong")
+
+    monkeypatch.setattr("holdfast.backends.redis.cluster.view_of", refuses)
+    several = cluster()
+    with pytest.raises(ConfigError, match="password"):
+        await several.start()
+    await several.close()

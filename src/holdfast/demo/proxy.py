@@ -39,15 +39,18 @@ class RoundRobinProxy:
         task = asyncio.current_task()
         assert task is not None
         self._carrying.add(task)
+        opened = [writer]
         try:
             node = await self._connect()
             if node is not None:
+                opened.append(node[1])
                 await asyncio.gather(_copy(reader, node[1]), _copy(node[0], writer))
         except asyncio.CancelledError:
             pass  # the proxy is closing; asyncio's stream server reports a cancelled handler as an error
         finally:
             self._carrying.discard(task)
-            writer.close()
+            for one in opened:  # a copy that was cancelled before it began has closed nothing
+                one.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         for _ in self._ports:
@@ -59,11 +62,10 @@ class RoundRobinProxy:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-    finally:
-        with suppress(OSError):
-            writer.close()
+    """Until one side ends, which the other one is told."""
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    with suppress(OSError):
+        writer.close()
