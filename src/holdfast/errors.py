@@ -18,6 +18,8 @@ HoldfastError
 │   ├── StoreFull                   memory or disk is full: the write was refused
 │   └── UnreadableRecord            what is stored cannot be read
 │       ├── CorruptRecord           damaged, truncated, or half there
+│       │   └── NotEncrypted        in clear where everything is encrypted: old, or put there by somebody else
+│       ├── KeyUnavailable          encrypted with a key that is not here (any more): destroyed, or no ring is set up
 │       └── FutureFormat            written by a newer release
 ├── SessionError
 │   ├── SessionNotFound             there is no such session (or it has expired)
@@ -25,7 +27,8 @@ HoldfastError
 │   ├── SessionGone                 deleted or expired under the caller's hands
 │   │   └── TurnNotFound            nothing is known of a turn that was asked for by its id
 │   ├── NotHandedOver               a person's word for a conversation that the assistant has
-│   └── WrongUser                   the session belongs to another user
+│   ├── WrongUser                   the session belongs to another user
+│   └── Erased                      the user or the session was erased: nothing is written for it any more
 ├── AssistantError                  a part of the assistant failed; the conversation goes on without it
 │   ├── ToolError                   a tool raised, took too long, or returned what no reply is for
 │   └── ModelError                  the language model could not be reached, or said nothing usable
@@ -146,6 +149,14 @@ class CorruptRecord(UnreadableRecord):
     """A stored record is damaged, truncated, or half there. It is never shown as empty."""
 
 
+class NotEncrypted(CorruptRecord):
+    """A stored value is in clear where everything is encrypted: from before encryption, or put there by somebody else."""
+
+
+class KeyUnavailable(UnreadableRecord):
+    """A stored value is encrypted with a key that is not here (any more): destroyed with its user, or missing in the key ring."""
+
+
 class FutureFormat(UnreadableRecord):
     """A record was written in a format version that this release does not know."""
 
@@ -179,6 +190,10 @@ class TurnNotFound(SessionGone):
 
 class WrongUser(SessionError, PermissionError):
     """The session belongs to another user."""
+
+
+class Erased(SessionError):
+    """The user, or the session, was erased on request; nothing is written for it any more."""
 
 
 class AssistantError(HoldfastError):

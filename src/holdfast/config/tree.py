@@ -7,12 +7,16 @@ from typing import Any
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from holdfast.config.access import AccessSection
 from holdfast.config.agent import AgentSection, MemorySection, ToolsSection
 from holdfast.config.channels import ChannelName, ChannelSection
+from holdfast.config.encryption import EncryptionSection
 from holdfast.config.fields import PREFIX, MaskKind
 from holdfast.config.handover import HandoverSection
 from holdfast.config.knowledge import KnowledgeSection
+from holdfast.config.limits import LimitsSection
 from holdfast.config.model import ModelSection
+from holdfast.config.privacy import PrivacySection
 from holdfast.config.sections import (
     AssistantSection,
     ServerSection,
@@ -40,6 +44,10 @@ class Config(BaseSettings):
     assistant: AssistantSection = AssistantSection()
     trace: TraceSection = TraceSection()
     handover: HandoverSection = HandoverSection()
+    access: AccessSection = AccessSection()
+    limits: LimitsSection = LimitsSection()
+    encryption: EncryptionSection = EncryptionSection()
+    privacy: PrivacySection = PrivacySection()
     sensitive: dict[str, MaskKind] = {}
     tasks: tuple[TaskSection, ...] = ()
     channels: dict[ChannelName, ChannelSection] = {}

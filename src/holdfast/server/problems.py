@@ -156,6 +156,9 @@ KINDS_OF_ERRORS: Final[Mapping[type[HoldfastError], Kind]] = {
         "The conversation is not with a person (any more): the assistant answers there. Nothing was written.",
     ),
     errors.WrongUser: Kind("wrong-user", 403, "Another user's session", "The session belongs to another user."),
+    errors.Erased: Kind(
+        "erased", 410, "Erased", "What belonged to this user was erased on request; nothing is written for it any more."
+    ),
     errors.AssistantError: Kind(
         "assistant-failed", 502, "Assistant failed", "A part of the assistant failed; nothing was written.", 1
     ),

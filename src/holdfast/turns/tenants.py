@@ -19,6 +19,9 @@ HANDOVERS: Final = "\x1fhandovers"
 DELIVERIES: Final = "\x1fdeliveries"
 """Turns that bring a reply to where its message came from."""
 
+AUDIT: Final = "\x1faudit"
+"""Who read or did what."""
+
 
 def belonging(tenant: str, mark: str) -> str:
     """The tenant of this kind that belongs to ``tenant``."""

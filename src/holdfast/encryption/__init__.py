@@ -1,0 +1,1 @@
+"""What rests in a store, unreadable without its keys."""
