@@ -10,6 +10,8 @@ Rules for all of them:
 * A session is born (gets its 16-byte incarnation) with the first `Turns.begin` or `Sessions.commit` on its key and is
   visible to `load`, `scan` and `by_user` from its first commit on. Delete and expiry end that life: nothing that began in it
   can write into the next one.
+* The first 8 bytes of an incarnation are its maker's: the token of the `begin`, or bytes 4 to 12 of the commit id. So whoever
+  gives birth knows what to bind its values to before the store has answered.
 * Every accepted turn counts as pending until it is committed, withdrawn or its session deleted. Pending turns keep
   their session alive for at least `HOLD_MS` past the end of their lease.
 * Fences come from a counter that only rises, also over the lives of a session. Where a failover can lose grants, which are then
@@ -64,8 +66,8 @@ class Sessions(Protocol):
 
         1. life: ``incarnation``, ``existence="must"`` (`Gone`), user (`WrongUserFound`);
         2. seen: an outcome is stored under the turn id / commit id (`Seen`, or `Fenced` if it was resolved as rejected);
-        3. ``existence="new"`` (`AlreadyThere`); fence: still the highest, and the turn still pending (`Fenced`). A holder that
-           merely overslept passes;
+        3. ``existence="new"`` or ``"unborn"`` (`AlreadyThere`); fence: still the highest, and the turn still pending (`Fenced`). A
+           holder that merely overslept passes;
         4. base: version equal, or (not ``strict``) no changed field with another counter than given, and for a ``rooted``
            commit a base counter below the current one (`Conflict`).
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -376,11 +375,13 @@ class MemoryBackend:
         return life, now
 
     def _born(self, key: SessionKey, delta: Delta, now: int) -> _Life:
-        life = self._lives[key] = _Life(rules.born(delta.birth, os.urandom(16), now))
+        life = self._lives[key] = _Life(
+            rules.born(delta.birth, rules.new_incarnation(rules.seed_of(delta.commit_id)), now)
+        )
         return life
 
     def _begun(self, key: SessionKey, request: BeginRequest, now: int) -> _Life:
-        life = self._lives[key] = _Life(rules.born(request.birth, os.urandom(16), now))
+        life = self._lives[key] = _Life(rules.born(request.birth, rules.new_incarnation(request.token), now))
         return life
 
     def _accept(self, life: _Life, request: BeginRequest) -> Pending:

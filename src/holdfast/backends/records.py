@@ -223,8 +223,9 @@ class EventChunks(msgspec.Struct, frozen=True):
 
 # --- commit --------------------------------------------------------------------------------------------------------
 
-Existence = Literal["may", "must", "new"]
-"""Whether the session ``may`` exist (created if not), ``must`` exist, or must be ``new``."""
+Existence = Literal["may", "must", "new", "unborn"]
+"""Whether the session ``may`` exist (created if not), ``must`` exist, or must be ``new``: without a commit, though a pending turn
+may have given birth to it, which ``unborn`` rules out too."""
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -302,7 +303,7 @@ class Gone(msgspec.Struct, frozen=True):
 
 
 class AlreadyThere(msgspec.Struct, frozen=True):
-    """``existence="new"`` met a living session."""
+    """``existence="new"`` (or ``"unborn"``) met a living session."""
 
 
 CommitReply = Committed | Seen | Conflict | Fenced | Gone | AlreadyThere | WrongUserFound

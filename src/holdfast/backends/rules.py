@@ -7,6 +7,7 @@ Lua; the contract suite holds both to one behaviour.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -98,6 +99,16 @@ def born(birth: Birth, incarnation: bytes, now: int) -> Head:
         max_age_ms=birth.max_age_ms,
         expires_ms=slid(now, now, birth.ttl_ms, birth.max_age_ms),
     )
+
+
+def new_incarnation(seed: bytes) -> bytes:
+    """Sixteen bytes that no other life has: eight of whoever gives birth (see the contract), and eight of the store's."""
+    return seed[:8].ljust(8, b"\x00") + os.urandom(8)
+
+
+def seed_of(commit_id: bytes) -> bytes:
+    """What a commit that gives birth puts into the incarnation."""
+    return commit_id[4:12]
 
 
 def slid(now: int, created: int, ttl: int, max_age: int) -> int:
@@ -248,7 +259,7 @@ def refusal(
 
     ``counter_of``: a field's stored counter, 0 where it is absent.
     """
-    if delta.existence == "new" and head is not None and head.counter > 0:
+    if head is not None and (delta.existence == "unborn" or (delta.existence == "new" and head.counter > 0)):
         return AlreadyThere()
     if delta.fence and (head is None or pending is None or not fence_stands(head, delta.fence)):
         return Fenced()

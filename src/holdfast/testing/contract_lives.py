@@ -7,6 +7,7 @@ from typing import NamedTuple
 from holdfast.backends.contract import HOLD_MS, Backend
 from holdfast.backends.records import (
     Absent,
+    AlreadyThere,
     Birth,
     Committed,
     Fenced,
@@ -26,6 +27,7 @@ from holdfast.testing.calls import (
     got,
     granted,
     missing,
+    new_commit_id,
     new_token,
     of_user,
     put,
@@ -71,6 +73,24 @@ class LifeContract(ContractBase):
         done = await finish(backend, "t1", grant)
         assert grant.incarnation == done.incarnation
         assert len(seen | {grant.incarnation}) == 4
+
+    async def test_whoever_gives_birth_makes_the_first_half_of_the_incarnation(self, backend: Backend) -> None:
+        commit_id = new_commit_id()
+        born = await put(backend, {"a": b"1"}, commit_id=commit_id)
+        assert born.incarnation[:8] == commit_id[4:12]
+        assert (await put(backend, {"a": b"2"})).incarnation == born.incarnation
+        await backend.delete(KEY)
+        token = new_token()
+        assert (await granted(backend, "t1", token=token)).incarnation[:8] == token
+
+    async def test_unborn_rules_out_what_a_pending_turn_gave_birth_to(self, backend: Backend) -> None:
+        first = update({"a": b"1"}, existence="unborn")
+        grant = await granted(backend, "t1")
+        assert await backend.commit(KEY, first) == AlreadyThere()
+        assert got(await backend.commit(KEY, update({"a": b"1"}, existence="new")), Committed)
+        await backend.delete(KEY)
+        assert got(await backend.commit(KEY, first), Committed).incarnation != grant.incarnation
+        assert await backend.commit(KEY, update({"a": b"2"}, existence="unborn")) == AlreadyThere()
 
     async def test_a_creation_that_arrives_again_after_the_end_makes_another_life(self, backend: Backend) -> None:
         delta = update({"a": b"1"})

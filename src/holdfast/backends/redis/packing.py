@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from struct import Struct, calcsize, error, pack
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from holdfast.backends.records import (
     BeginRequest,
     Committed,
     Delta,
+    Existence,
     Field,
     Granted,
     OutcomeLimits,
@@ -127,6 +129,9 @@ def pack_begin(request: BeginRequest, age_ms: int, indexed_ms: int, *, with_birt
     )
 
 
+_EXISTENCE: Final[Mapping[Existence, int]] = {"may": 0, "must": 256, "new": 512, "unborn": 512 + 8192}
+
+
 class CommitPacker:
     """Packs commits under one setting of limits."""
 
@@ -161,7 +166,7 @@ class CommitPacker:
         ):
             flags |= self._rare(delta, wide, indexed_ms, turn if whole_id else b"", more)
         elif delta.existence != "may":
-            flags |= 256 if delta.existence == "must" else 512
+            flags |= _EXISTENCE[delta.existence]
         sets: list[Arg] = []
         dels: list[Arg] = []
         for name, value, _ in delta.changes:
@@ -200,7 +205,7 @@ class CommitPacker:
             flags |= 128
             more.append(self._limits)
         if delta.existence != "may":
-            flags |= 256 if delta.existence == "must" else 512
+            flags |= _EXISTENCE[delta.existence]
         if delta.incarnation and not delta.fence:  # with a fence four bytes do: it is never given out twice
             flags |= 1024
             more.append(delta.incarnation[4:])

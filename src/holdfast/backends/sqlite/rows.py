@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable
 from typing import Final
@@ -119,8 +118,8 @@ class Rows:
         self.remove(life.sid)
         return None
 
-    def bear(self, key: SessionKey, birth: Birth, now: int) -> Life:
-        head = PackedHead(*msgspec.structs.astuple(rules.born(birth, os.urandom(16), now)))
+    def bear(self, key: SessionKey, birth: Birth, seed: bytes, now: int) -> Life:
+        head = PackedHead(*msgspec.structs.astuple(rules.born(birth, rules.new_incarnation(seed), now)))
         sweep = rules.ends_ms(head)
         sid = self.db.execute(
             "INSERT INTO session (tenant, id, user, used, sweep, head) VALUES (?, ?, ?, ?, ?, ?)",

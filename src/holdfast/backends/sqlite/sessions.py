@@ -39,7 +39,7 @@ def commit(rows: Rows, key: SessionKey, delta: Delta) -> CommitReply:
     if refused := rules.refusal(head, delta, mine, lambda name: rows.counter_of(sid, name)):
         return refused
     if life is None:
-        life = rows.bear(key, delta.birth, now)
+        life = rows.bear(key, delta.birth, rules.seed_of(delta.commit_id), now)
     committed = _apply(rows, life, delta, mine, bool(others), now)
     if others or delta.fence:
         rows.hint(key, b"commit")

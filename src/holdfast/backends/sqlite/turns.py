@@ -52,7 +52,7 @@ def begin(rows: Rows, key: SessionKey, request: BeginRequest) -> BeginReply:
     if life is not None and (waits := _waits(rows, life, mine, pending, request, now)):
         return waits
     if life is None:
-        life = rows.bear(key, request.birth, now)
+        life = rows.bear(key, request.birth, request.token, now)
     return _grant(rows, life, mine, pending, request, now)
 
 

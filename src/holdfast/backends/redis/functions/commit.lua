@@ -75,17 +75,18 @@ local function write(key, m, done, stamp, args, first_set, sets)
 end
 
 -- Flags: 1 base given, 2 incarnation given, 4 strict; rarer ones from 8 on, each with what it brings (4096, rooted: the
--- base's counter).
+-- base's counter; 8192 makes 512 strict: no life at all).
 local function commit(keys, args)
   local key, a = keys[1], args[1]
   local base, rest = siblings(key)
   local flags, c1, c2, c3, fence, length, tag, inc1, b1, b3, sets, dels, at
     = struct.unpack('<I2I4c8I4I8I2Bc0I4I4I4I2I2', a)
   local ttl, b_ttl, b_max_age, indexed, inc2, turn, rooted
-  local user, wide, must, fresh = '', false, false, false
+  local user, wide, must, fresh, unborn = '', false, false, false, false
   local age, turn_limit, update_limit = 86400000, 256, 64
   if flags >= 8 then
     wide, must, fresh = bit.band(flags, 2048) > 0, bit.band(flags, 256) > 0, bit.band(flags, 512) > 0
+    unborn = bit.band(flags, 8192) > 0
     if bit.band(flags, 8) > 0 then ttl, at = struct.unpack(wide and '<I8' or '<I4', a, at) end
     if bit.band(flags, 16) > 0 then b_ttl, b_max_age, at = struct.unpack(wide and '<I8I8' or '<I4I4', a, at) end
     if bit.band(flags, 32) > 0 then user, indexed, at = struct.unpack('<I2c0I8', a, at) end
@@ -132,7 +133,7 @@ local function commit(keys, args)
     if seen then return stored_reply(83, h, seen, base, rest) end
     if (not h or has(h.flags, MARKED)) and refused(base, rest, cid, age, now) then return 'F' end
   end
-  if fresh and h and h.counter > 0 then return 'N' end
+  if fresh and h and (unborn or h.counter > 0) then return 'N' end
   if fence > 0 and not direct then
     if not mine or h.fence ~= fence then return 'F' end
     local input = redis.call('HGET', key, '+' .. turn)
