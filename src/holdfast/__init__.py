@@ -5,6 +5,7 @@ async with open_store("redis://localhost:6379/0", ttl="2h") as store:
 """
 
 from holdfast.backends.records import Version
+from holdfast.sensitive.value import Sensitive
 from holdfast.sessions.message import Citation, Message, ToolCall
 from holdfast.sessions.session import Session
 from holdfast.sessions.settings import StoreSettings
@@ -20,6 +21,7 @@ __all__ = [
     "Message",
     "Outcome",
     "Retry",
+    "Sensitive",
     "Session",
     "Store",
     "StoreSettings",

@@ -7,9 +7,10 @@ import time
 import pytest
 
 from holdfast import Citation, Message, ToolCall
-from holdfast.assistant.masking import MASKS, Masker
-from holdfast.config import MaskKind
-from holdfast.understanding.entities.patterns import bank_cards, emails, id_cards, phones, plain
+from holdfast.assistant.masking import Masker
+from holdfast.sensitive import masked
+from holdfast.sensitive.cards import find_bank_cards
+from holdfast.understanding.entities.patterns import emails, id_cards, phones, plain
 
 ID_CARD = "11010519491231002X"  # the example of GB 11643
 BANK_CARD = "4111111111111111"
@@ -33,8 +34,8 @@ STATE = {"phone": "13800001234", "visits": 3, "task": {"name": "order_status"}}
         ("text", "张三", "***"),
     ],
 )
-def test_masks(kind: MaskKind, value: str, shown: str) -> None:
-    assert MASKS[kind](value) == shown
+def test_masks(kind: str, value: str, shown: str) -> None:
+    assert masked(kind, value) == shown
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,8 @@ def test_other_numbers_are_no_phone_numbers(text: str) -> None:
 def test_check_digits_count() -> None:
     assert [value for _, _, value in id_cards(f"身份证{ID_CARD}")] == [ID_CARD]
     assert not list(id_cards("110105194912310021"))
-    assert [value for _, _, value in bank_cards("4111 1111 1111 1111")] == [BANK_CARD]
-    assert not list(bank_cards("4111 1111 1111 1112"))
+    assert [value for _, _, value in find_bank_cards("4111 1111 1111 1111")] == [BANK_CARD]
+    assert not list(find_bank_cards("4111 1111 1111 1112"))
 
 
 def test_addresses_are_found_beside_chinese() -> None:
@@ -136,11 +137,11 @@ def test_a_kind_is_looked_for_only_where_a_field_has_it() -> None:
 def test_hundreds_of_numbers_in_one_message_cost_little() -> None:
     masker = Masker({"phone": "phone"})
     said = " ".join(str(13800000000 + place * 7919) for place in range(600))
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(20):  # as many earlier messages are shown to a model
         known = masker.known({}, said)
         assert masker.replaced("where is my order HF20931? " * 100, known, detect=True).startswith("where")
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
     assert len(known) == 600
     assert "13800007919" not in masker.replaced("it is 138-0000 7919", known)
 

@@ -76,7 +76,7 @@ def test_a_store_is_a_url_with_options(written: Any) -> None:
         ("[server]\nhost = '0.0.0.0'", "server: host '0.0.0.0' can be reached from other machines"),
         ("[server]\naccess_key_file = 'none'", "server: access_key_file 'none' cannot be read"),
         ("[store]\ntail = -1", "store: tail=-1 has to be a whole number"),
-        ("[sensitive]\nphone = 'fone'", "sensitive.phone: Input should be 'phone', 'email'"),
+        ("[sensitive]\nphone = 'fone'", "sensitive.phone: should be 'email', 'iban', 'id_card'"),
         ("[assistant]\nlanguages = ['fr']", "assistant.languages[1]: Input should be 'zh' or 'en'"),
         ("[assistant]\nlanguages = []", "assistant.languages: Tuple should have at least 1 item"),
         (TASK.replace("prompt", "promt"), "tasks[1].slots[1].promt is not a setting; did you mean 'prompt'?"),

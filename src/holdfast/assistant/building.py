@@ -46,7 +46,7 @@ async def build_assistant(
     chosen = config.assistant
     try:
         flows = read_flows(chosen.flows, tasks=config.tasks, languages=chosen.languages)
-        parts = Parts(config, Texts(chosen.texts), Masker(config.sensitive), index=knowledge, store=store, flows=flows)
+        parts = Parts(config, Texts(chosen.texts), Masker.of(config), index=knowledge, store=store, flows=flows)
         parts.model = model if model is not None else closed(made("model", chosen.model, parts))
         if parts.model is not None:
             parts.asker = Asker(parts.model, config.model, Spending(config.model.budget, store))

@@ -78,7 +78,7 @@ async def check_assistant(config: Config, lines: TomlLines) -> Findings:
     found.problems += (tool_problems := list(_tools(config, lines)))
     # what making a part would write: the intents that it learns
     quiet = config.model_copy(update={"assistant": chosen.model_copy(update={"intents_cache": ""})})
-    parts = Parts(quiet, texts, Masker(config.sensitive), flows=flows)
+    parts = Parts(quiet, texts, Masker.of(config), flows=flows)
     skip = {"tools"} if tool_problems else set()
     if any(problem.level == "error" for problem in flow_problems) and not chosen.intents:
         skip.add("intents")  # their examples may stand in a file that could not be read

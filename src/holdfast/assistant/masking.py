@@ -3,65 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from holdfast.config import MaskKind
+from holdfast.assistant.fields import Path, SensitiveFields
+from holdfast.config import Config, MaskingSection
+from holdfast.errors import ConfigError
+from holdfast.sensitive import Sensitive, kind_of, masked
+from holdfast.sensitive.finding import detector_of, put
+from holdfast.sensitive.plain import INVISIBLE, plain
 from holdfast.sessions.message import Message, ToolCall
-from holdfast.understanding.entities.patterns import Span, bank_cards, emails, id_cards, phones, plain
 
-
-def mask_phone(value: str) -> str:
-    """``138****1234``: three digits in front, four behind; of a short number two and two."""
-    value = re.sub(r"[^\d+]", "", plain(value))
-    if len(value) >= 11:
-        return f"{value[:3]}****{value[-4:]}"
-    return f"{value[:2]}****{value[-2:]}" if len(value) >= 7 else "****"
-
-
-def mask_email(value: str) -> str:
-    """``j***@example.com``."""
-    name, at, host = value.partition("@")
-    return f"{name[:1]}***@{host}" if at and name else "***"
-
-
-def mask_id_card(value: str) -> str:
-    """``110***********002X``."""
-    return f"{value[:3]}***********{value[-4:]}" if len(value) >= 15 else "***"
-
-
-def mask_bank_card(value: str) -> str:
-    """``**** 1234``."""
-    digits = re.sub(r"\D", "", plain(value))
-    return f"**** {digits[-4:]}" if len(digits) >= 12 else "****"
-
-
-def mask_text(value: str) -> str:
-    """``***``, whatever it was."""
-    return "***"
-
-
-MASKS: Final[Mapping[MaskKind, Callable[[str], str]]] = {
-    "phone": mask_phone,
-    "email": mask_email,
-    "id_card": mask_id_card,
-    "bank_card": mask_bank_card,
-    "text": mask_text,
-}
-_FINDERS: Final[Mapping[MaskKind, Callable[[str], Iterator[Span]]]] = {
-    "id_card": id_cards,
-    "bank_card": bank_cards,
-    "email": emails,
-    "phone": phones,
-}
-_NOTHING_IN: Final = re.compile(r"[^\d@]*")
-"""ASCII in which there is no value of any kind: most names and words in what is noted of a turn."""
-_SEPARATORS: Final = re.compile(r"[ \-.·]")
+_SEPARATORS: Final = re.compile(rf"[ \-.·]|{INVISIBLE.pattern}")
 """What may stand between the digits of a number."""
+_GAP: Final = rf"(?:{_SEPARATORS.pattern}){{0,2}}"
 _SMALL: Final = str.maketrans({"\u017f": "s", "\u0131": "i", "\u0130": "i"})
 """Letters that are equal to ASCII ones where case does not count, beside those that `str.lower` knows."""
 _LEAST: Final = 2
@@ -69,6 +28,9 @@ _LEAST: Final = 2
 
 _LEAST_DIGITS: Final = 7
 """Characters below which a number, or the key of a mapping, is none of the values that are looked for."""
+
+EVERYTHING: Final = "*"
+"""In the config's lists of what is shown in clear."""
 
 _ANONYMOUS: Final = 5
 """Characters of a mask that tells nothing of its value, like ``***``; it is looked for as a whole only."""
@@ -80,13 +42,58 @@ Known = tuple[tuple[str, str, str], ...]
 class Masker:
     """Masks the state fields that the config calls sensitive, and their values wherever they turn up.
 
-    A field counts at any depth of the state. Beside known values, user's texts are searched for whatever looks like a value of
-    a configured kind: a phone number that was mistyped, or given up, is in no state field any more.
+    Beside known values, user's texts are searched for whatever looks like a value of a configured kind: a phone number that was
+    mistyped, or given up, is in no state field any more. A `Sensitive` is masked wherever it stands.
+
+    ``sensitive``: kinds by field, as in ``[sensitive]``. ``settings``: what is looked for in texts, and who sees what in clear; see
+    `MaskingSection`. ``clear``: kinds, and keys of ``sensitive``, that this masker leaves as they are.
+
+    Raises `ConfigError` for a kind that is not there.
     """
 
-    def __init__(self, sensitive: Mapping[str, MaskKind]) -> None:
-        self._fields = dict(sensitive)
-        self._finders = [(kind, find) for kind, find in _FINDERS.items() if kind in self._fields.values()]
+    def __init__(
+        self,
+        sensitive: Mapping[str, str],
+        settings: MaskingSection | None = None,
+        *,
+        clear: Collection[str] = (),
+    ) -> None:
+        self._sensitive = dict(_resolved(sensitive))
+        self._settings = settings or MaskingSection()
+        self._clear = frozenset(clear)
+        everything = EVERYTHING in self._clear
+        self._fields = SensitiveFields({}) if everything else SensitiveFields(self._sensitive).without(self._clear)
+        detect = self._settings.detect
+        looked_for = self._fields.kinds if detect is None else {kind_of(name).name for name in detect}
+        self._detector = detector_of(() if everything else looked_for - self._clear)
+        self._others: dict[frozenset[str], Masker] = {}
+
+    @classmethod
+    def of(cls, config: Config) -> Masker:
+        """The one of a config."""
+        return cls(config.sensitive, config.masking)
+
+    def for_role(self, role: str) -> Masker:
+        """What a caller of this role (``user``, ``operator``, ``admin``) is shown: ``[masking.clear] roles`` leaves some values as
+        they are. Any other role sees none in clear."""
+        return self.clearing(self._settings.clear.roles.get(role, ()))
+
+    def for_tool(self, name: str, sees: Collection[str] = ()) -> Masker:
+        """What a tool is given: in clear is what the config's ``[masking.clear] tools`` has for it, and what it declares to see."""
+        return self.clearing((*self._settings.clear.tools.get(name, ()), *sees))
+
+    def clearing(self, clear: Collection[str]) -> Masker:
+        """This one, with some kinds or fields in clear (``*``: all)."""
+        wanted = frozenset(clear) | self._clear
+        if wanted == self._clear:
+            return self
+        if wanted not in self._others:
+            self._others[wanted] = Masker(self._sensitive, self._settings, clear=wanted)
+        return self._others[wanted]
+
+    def covers(self, name: str) -> bool:
+        """Whether a field at the state's root is sensitive."""
+        return self._fields.kind(name, ()) is not None
 
     def state(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """The state as it may be shown: sensitive fields masked, and their values inside other fields too."""
@@ -122,86 +129,100 @@ class Masker:
         """What is to be masked in texts: the state's sensitive values, and those that are found in ``texts``."""
         values = {value: kind for kind, value in self._values(state)}
         for text in texts:
-            flat = plain(text)
-            for kind, find in self._finders:
-                values.update((value, kind) for _, _, value in find(flat))
+            values.update((spot.value, spot.kind) for spot in self._detector.find(text))
         ordered = sorted(values, key=len, reverse=True)
-        return tuple((_needle(value), value, MASKS[values[value]](value)) for value in ordered if len(value) >= _LEAST)
+        return tuple((_needle(value), value, masked(values[value], value)) for value in ordered if len(value) >= _LEAST)
 
     def replaced(self, text: str, known: Known, *, detect: bool = False) -> str:
         """The text with known values masked; with ``detect`` also what looks like one."""
-        if not self._fields or not text:
+        if not text:
             return text
-        flat = plain(text)
-        through = _looked_through(flat) if known else ""
-        for needle, value, mask in known:
-            if needle not in through:  # a user may have sent hundreds of numbers
-                continue
-            if spans := [(match.start(), match.end(), mask) for match in _pattern(value).finditer(flat)]:
-                text = _put(text, spans)
-                flat = plain(text)
-        if detect and not (text.isascii() and _NOTHING_IN.fullmatch(text)):
-            for kind, find in self._finders:
-                if spans := [(start, end, MASKS[kind](value)) for start, end, value in find(flat)]:
-                    text = _put(text, spans)
-                    flat = plain(text)
-        return text
+        if known:
+            text = _without(text, known)
+        return self._detector.mask(text) if detect else text
 
     def revealed(self, value: Any, state: Mapping[str, Any], *texts: str) -> Any:
         """A JSON-like value with masks replaced by what they stand for, for a tool that a model calls with what it was shown.
 
         A mask that fits two values stays: no tool gets one that was not meant.
         """
-        if not self._fields:
-            return value
         values = {found: kind for kind, found in self._values(state)}
         for text in texts:
-            flat = plain(text)
-            for kind, find in self._finders:
-                values.update((found, kind) for _, _, found in find(flat))
+            values.update((spot.value, spot.kind) for spot in self._detector.find(text))
         behind: dict[str, list[str]] = {}
         for found, kind in values.items():
-            behind.setdefault(MASKS[kind](found), []).append(found)
+            behind.setdefault(masked(kind, found), []).append(found)
         return _revealed(value, {mask: found[0] for mask, found in behind.items() if len(found) == 1})
 
-    def _data(self, value: Any, known: Known) -> Any:
+    def _data(self, value: Any, known: Known, path: Path = ()) -> Any:
         if isinstance(value, str):
             return self.replaced(value, known, detect=True)
+        if isinstance(value, Sensitive):
+            return value.reveal() if self._shows(value.kind) else str(value)
         if isinstance(value, Mapping):
-            return {
-                self._name(name, known): self._masked(self._fields[name], item)
-                if name in self._fields
-                else self._data(item, known)
-                for name, item in value.items()
-            }
+            return {self._name(name, known): self._field(name, item, known, path) for name, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [self._data(item, known) for item in value]
+            return [self._data(item, known, path) for item in value]
         if isinstance(value, int | Decimal) and len(text := str(value)) >= _LEAST_DIGITS:
             shown = self.replaced(text, known, detect=True)  # a phone number that some system keeps as a number
             return value if shown == text else shown
         return value
 
+    def _field(self, name: Any, item: Any, known: Known, path: Path) -> Any:
+        kind = self._fields.kind(name, path)
+        return self._masked(kind, item) if kind is not None else self._data(item, known, self._below(path, name))
+
+    def _below(self, path: Path, name: Any) -> Path:
+        return (*path, str(name)) if self._fields.deep else path
+
+    def _shows(self, kind: str) -> bool:
+        return kind in self._clear or EVERYTHING in self._clear
+
     def _name(self, name: Any, known: Known) -> Any:
         return self.replaced(name, known, detect=True) if isinstance(name, str) and len(name) >= _LEAST_DIGITS else name
 
-    def _masked(self, kind: MaskKind, value: Any) -> Any:
+    def _masked(self, kind: str, value: Any) -> Any:
         if value is None or value == "":
             return value
         if isinstance(value, Mapping):
             return {name: self._masked(kind, item) for name, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self._masked(kind, item) for item in value]
-        return MASKS[kind](str(value))
+        return str(value) if isinstance(value, Sensitive) else masked(kind, str(value))
 
-    def _values(self, value: Any, kind: MaskKind | None = None) -> Iterator[tuple[MaskKind, str]]:
+    def _values(self, value: Any, kind: str | None = None, path: Path = ()) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             for name, item in value.items():
-                yield from self._values(item, self._fields.get(name, kind))
+                yield from self._values(item, self._fields.kind(name, path) or kind, self._below(path, name))
         elif isinstance(value, list | tuple | set | frozenset):
             for item in value:
-                yield from self._values(item, kind)
+                yield from self._values(item, kind, path)
+        elif isinstance(value, Sensitive):
+            if not self._shows(value.kind):
+                yield value.kind, value.reveal()
         elif kind is not None and value is not None and not isinstance(value, bool | float | bytes):
             yield kind, str(value)
+
+
+def _resolved(kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for field, kind in kinds.items():
+        try:
+            yield field, kind_of(kind).name
+        except ConfigError as error:
+            raise ConfigError(f"sensitive.{field}: {error}") from None
+
+
+def _without(text: str, known: Known) -> str:
+    """The text with known values masked."""
+    flat = plain(text)
+    through = _looked_through(flat)
+    for needle, value, mask in known:
+        if needle not in through:  # a user may have sent hundreds of numbers
+            continue
+        if spans := [(match.start(), match.end(), mask) for match in _pattern(value).finditer(flat)]:
+            text = put(text, spans)
+            flat = plain(text)
+    return text
 
 
 def _revealed(value: Any, behind: Mapping[str, str]) -> Any:
@@ -239,14 +260,5 @@ def _is_number(digits: str) -> bool:
 def _pattern(value: str) -> re.Pattern[str]:
     digits = _SEPARATORS.sub("", plain(value))
     if _is_number(digits):
-        return re.compile(r"[ \-.·]{0,2}".join(re.escape(digit) for digit in digits))
+        return re.compile(_GAP.join(re.escape(digit) for digit in digits))
     return re.compile(re.escape(plain(value)), re.IGNORECASE)
-
-
-def _put(text: str, spans: Iterable[Span]) -> str:
-    parts, at = [], 0
-    for start, end, mask in sorted(spans):
-        if start >= at:
-            parts += [text[at:start], mask]
-            at = end
-    return "".join([*parts, text[at:]])

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from holdfast import Citation, Message, ToolCall
+from holdfast import Citation, Message, Sensitive, ToolCall
 from holdfast.errors import FutureFormat, InvalidInput
 
 FORMAT: Final = "holdfast-export"
@@ -86,6 +86,8 @@ def tagged(value: Any) -> Any:
             return {"$": "decimal", "v": str(value)}
         case UUID():
             return {"$": "uuid", "v": str(value)}
+        case Sensitive():
+            return {"$": "sensitive", "v": [value.kind, value.reveal()]}
         case set() | frozenset():
             return {"$": "set", "v": sorted((tagged(item) for item in value), key=json.dumps)}
     raise InvalidInput(f"a value of type {type(value).__name__} cannot be exported")
@@ -120,6 +122,9 @@ def _typed(kind: Any, raw: Any) -> Any:
             return Decimal(raw)
         case "uuid":
             return UUID(raw)
+        case "sensitive":
+            kind, text = raw
+            return Sensitive(text, kind)
     raise ValueError(f"no type is called {kind!r:.40}")
 
 

@@ -7,9 +7,10 @@ relative to the file; what is written (store, index) is relative to the working 
 
 from holdfast.config.agent import AgentSection, MemorySection, ToolLimitSection, ToolsSection
 from holdfast.config.channels import ChannelSection
-from holdfast.config.fields import Language, MaskKind
+from holdfast.config.fields import Language
 from holdfast.config.knowledge import CollectionSection, EmbeddingsSection, KnowledgeSection
 from holdfast.config.loading import check_config, load_config
+from holdfast.config.masking import ClearSection, MaskingSection, MaskKind
 from holdfast.config.model import BudgetSection, FallbackSection, ModelSection
 from holdfast.config.sections import (
     AssistantSection,
@@ -24,6 +25,7 @@ __all__ = [
     "AssistantSection",
     "BudgetSection",
     "ChannelSection",
+    "ClearSection",
     "CollectionSection",
     "Config",
     "EmbeddingsSection",
@@ -31,6 +33,7 @@ __all__ = [
     "KnowledgeSection",
     "Language",
     "MaskKind",
+    "MaskingSection",
     "MemorySection",
     "ModelSection",
     "ReplySection",

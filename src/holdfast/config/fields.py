@@ -17,7 +17,6 @@ except ImportError as error:
     raise MissingExtra('holdfast.toml needs pydantic-settings: pip install "holdfast[server]"') from error
 
 Language = Literal["zh", "en"]
-MaskKind = Literal["phone", "email", "id_card", "bank_card", "text"]
 SlotType = Literal["phone", "email", "number", "yes_no", "pattern", "text"]
 
 PREFIX: Final = "HOLDFAST_"

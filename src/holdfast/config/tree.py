@@ -11,10 +11,11 @@ from holdfast.config.access import AccessSection
 from holdfast.config.agent import AgentSection, MemorySection, ToolsSection
 from holdfast.config.channels import ChannelName, ChannelSection
 from holdfast.config.encryption import EncryptionSection
-from holdfast.config.fields import PREFIX, MaskKind
+from holdfast.config.fields import PREFIX
 from holdfast.config.handover import HandoverSection
 from holdfast.config.knowledge import KnowledgeSection
 from holdfast.config.limits import LimitsSection
+from holdfast.config.masking import MaskingSection, SensitiveFields
 from holdfast.config.model import ModelSection
 from holdfast.config.privacy import PrivacySection
 from holdfast.config.sections import (
@@ -48,7 +49,8 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     encryption: EncryptionSection = EncryptionSection()
     privacy: PrivacySection = PrivacySection()
-    sensitive: dict[str, MaskKind] = {}
+    sensitive: SensitiveFields = {}
+    masking: MaskingSection = MaskingSection()
     tasks: tuple[TaskSection, ...] = ()
     channels: dict[ChannelName, ChannelSection] = {}
 

@@ -1,6 +1,7 @@
 """Values to bytes and back: MessagePack over a closed set of types, never pickle.
 
-JSON's types, and bytes, datetime, date, Decimal, UUID, set. Tuples become lists, as in JSON. Integers have any size.
+JSON's types, and bytes, datetime, date, Decimal, UUID, set, `Sensitive` (a node of a release without it refuses such a value). Tuples
+become lists, as in JSON. Integers have any size.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import msgspec
 from msgspec.msgpack import Ext
 
 from holdfast.errors import CorruptRecord, LimitExceeded, UnsupportedValue
+from holdfast.sensitive.value import Sensitive
 from holdfast.sessions import frame
 
 T = TypeVar("T")
 
-_DATETIME, _DATE, _DECIMAL, _UUID, _SET, _INT = range(1, 7)
-_ALLOWED: Final = "JSON's types, bytes, datetime, date, Decimal, UUID, set"
+_DATETIME, _DATE, _DECIMAL, _UUID, _SET, _INT, _SENSITIVE = range(1, 8)
+_ALLOWED: Final = "JSON's types, bytes, datetime, date, Decimal, UUID, set, Sensitive"
 _MAX_DIGITS: Final = 4000
 """Decimal digits of one integer or Decimal; Python itself refuses to parse more than 4300."""
 
@@ -207,6 +209,8 @@ def _special(value: Any, depth: int) -> Any:
         return Ext(_SET, msgspec.msgpack.encode(_set_items(value)))
     if isinstance(value, bytearray):
         return bytes(value)
+    if isinstance(value, Sensitive):
+        return Ext(_SENSITIVE, msgspec.msgpack.encode((_text(value.kind), _text(value.reveal()))))
     # subclasses (enums, ordered and default dicts, numpy's float64) are stored as the plain type that they are
     if isinstance(value, str):
         return _text(str.__str__(value))
@@ -266,4 +270,7 @@ def from_ext(code: int, data: memoryview) -> Any:
             return {msgspec.msgpack.decode(item, ext_hook=from_ext) for item in items}
         case 6:
             return int(raw.decode())
+        case 7:
+            kind, text = msgspec.msgpack.decode(raw, type=tuple[str, str])
+            return Sensitive(text, kind)
     raise ValueError(f"extension type {code} is not of this format")

@@ -93,7 +93,8 @@ class Running:
             self._drop_all(self.task_of(frame))
         frames = [frame for frame in self.frames if not frame.done][-(DEEPEST - 1) :]
         own = {slot for slot, one in program.flow.slots.items() if not one.remember}
-        shared = own & self._slots_of(frames) - self.context.parts.config.sensitive.keys()
+        masker = self.context.parts.masker
+        shared = {slot for slot in own & self._slots_of(frames) if not masker.covers(slot)}
         covered = {slot: state[slot] for slot in shared if slot in state}
         forget(state, own)
         first = program.instructions[0].id
@@ -109,7 +110,8 @@ class Running:
         if slots:
             kept = self._slots_of(self.frames)
             if not frame.called:
-                kept &= self.context.parts.config.sensitive.keys()  # never kept elsewhere, so not covered either
+                # never kept elsewhere, so not covered either
+                kept = {slot for slot in kept if self.context.parts.masker.covers(slot)}
             flow = self.program_of(frame).flow
             forget(state, (name for name, slot in flow.slots.items() if not slot.remember and name not in kept))
         state.update(frame.covered)

@@ -1,0 +1,131 @@
+"""All kinds at once: what is sensitive in a text, and the text without it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from holdfast.sensitive.context import REACH
+from holdfast.sensitive.kind import Kind, nothing
+from holdfast.sensitive.kinds import kind_of, kinds
+from holdfast.sensitive.plain import plain, without_invisible
+from holdfast.sensitive.segments import next_cut
+
+
+class Spotted(NamedTuple):
+    """A sensitive value in a text: where it starts and ends, of which kind, and the value in its plain form."""
+
+    start: int
+    end: int
+    kind: str
+    value: str
+
+
+class Detector:
+    """Looks for values of some kinds. One serves all texts; it keeps nothing of them."""
+
+    def __init__(self, looked_for: Sequence[Kind]) -> None:
+        self.kinds = tuple(kind for kind in looked_for if kind.find is not nothing)
+        self._masks = {kind.name: kind.mask for kind in self.kinds}
+        hints = dict.fromkeys(kind.hint for kind in self.kinds)
+        self._hint = None if "" in hints else re.compile("|".join(f"(?:{hint})" for hint in hints) or r"(?!)")
+
+    def find(self, text: str) -> list[Spotted]:
+        """What there is, in order of place; no two overlap."""
+        if not self.kinds:
+            return []
+        if self._hint is None:
+            places: Iterable[tuple[int, int]] = [(0, len(text))]
+        else:
+            places = [match.span() for match in self._hint.finditer(text)]
+        return list(self._among(text, places)) if places else []
+
+    def mask(self, text: str) -> str:
+        """The text with masks in place of values; the very same object where there are none."""
+        return put(text, ((spot.start, spot.end, self.shown(spot)) for spot in self.find(text)))
+
+    def shown(self, spot: Spotted) -> str:
+        """What stands in its place."""
+        return self._masks[spot.kind](spot.value)
+
+    def part(self, text: str, start: int, end: int) -> list[Spotted]:
+        """What begins and ends between two cuts (see `next_cut`). Nothing but this and what stands right before is looked at."""
+        offset = max(0, start - REACH)
+        written, places = without_invisible(text[offset:end])
+        flat = plain(written)
+        found = []
+        for order, kind in enumerate(self.kinds):
+            for one in kind.find(flat):
+                left, right = (one.start, one.end) if places is None else (places[one.start], places[one.end - 1] + 1)
+                if left + offset >= start and right > left:
+                    found.append((left - right, order, Spotted(left + offset, right + offset, kind.name, one.value)))
+        if len(found) < 2:
+            return [spot for _, _, spot in found]
+        return _apart(spot for _, _, spot in sorted(found))
+
+    def _among(self, text: str, places: Iterable[tuple[int, int]]) -> Iterator[Spotted]:
+        """In those parts of a text that have a hint, or begin right after one."""
+        coming = iter(places)
+        hint = next(coming)
+        start = 0
+        while start < len(text):
+            end = next_cut(text, start, whole=True) or len(text)
+            while hint[1] <= start - REACH:
+                following = next(coming, None)
+                if following is None:
+                    return
+                hint = following
+            if hint[0] < end:
+                yield from self.part(text, start, end)
+            start = end
+
+
+def _apart(spots: Iterable[Spotted]) -> list[Spotted]:
+    """Those that come first, without what overlaps them, by place."""
+    kept: list[Spotted] = []
+    for spot in spots:
+        if all(spot.end <= other.start or spot.start >= other.end for other in kept):
+            kept.append(spot)
+    return sorted(kept)
+
+
+def put(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
+    """The text with other words in these places, which are in order."""
+    parts, at = [], 0
+    for start, end, mask in spans:
+        if start >= at:
+            parts += [text[at:start], mask]
+            at = end
+    return "".join([*parts, text[at:]]) if parts else text
+
+
+@lru_cache(64)
+def _detector(looked_for: tuple[Kind, ...]) -> Detector:
+    return Detector(looked_for)
+
+
+def detector_of(names: Collection[str] | None = None) -> Detector:
+    """The detector of some kinds, or of all that there are. Raises `ConfigError` for a kind that nobody knows."""
+    known = kinds()
+    if names is None:
+        return _detector(tuple(known.values()))
+    chosen = {kind_of(name).name for name in names}
+    return _detector(tuple(kind for kind in kinds().values() if kind.name in chosen))
+
+
+def find(text: str, looked_for: Collection[str] | None = None) -> list[Spotted]:
+    """The sensitive values in a text, of some kinds or of all: ``find("call 13800138000", ["phone"])``."""
+    return detector_of(looked_for).find(text)
+
+
+def mask(text: str, looked_for: Collection[str] | None = None) -> str:
+    """The text with masks in place of its sensitive values, of some kinds or of all."""
+    return detector_of(looked_for).mask(text)
+
+
+Masking = Callable[[str], str]
+"""What makes a text one that may be shown."""
+
+__all__: Final = ["Detector", "Masking", "Spotted", "detector_of", "find", "mask", "put"]
