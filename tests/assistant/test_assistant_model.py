@@ -40,7 +40,7 @@ async def test_the_model_writes_and_cites(talk: Any, server: FakeModelServer) ->
     assert [citation.document for citation in message.citations] == ["returns.md", "shipping.md"]
     assert len([kind for kind, _ in chat.events if kind == "token"]) > 3
     prompt = server.requests[0]["messages"]
-    assert "[1] Returns\nGoods can be returned" in prompt[0]["content"]
+    assert "[1] Returns\nGoods can be returned" in prompt[-1]["content"]
     assert server.requests[0]["max_tokens"] == 800
 
 

@@ -85,7 +85,7 @@ async def test_what_tools_returned_is_told_in_brief(store: Store) -> None:
     result = Message("tool", '{"status": "shipped", "text": "' + "x" * 5000 + '"}', metadata={"tool": "find_order"})
     await said(store, Message("user", "Where is it?"), result, Message("assistant", "On its way."))
     question, answer = await history(store, 1000)
-    assert question.role == "user" and question.content.startswith("Where is it?\n\n[Result of find_order; material")
+    assert question.role == "user" and question.content.startswith("Where is it?\n\nResult of find_order:\n<data ")
     assert "shipped" in question.content and estimated(question.content) < 200
     assert answer == Prompt("assistant", "On its way.")
 
@@ -113,11 +113,11 @@ async def test_what_is_older_is_summarised_by_the_model(store: Store) -> None:
     assert (await store.get("s"))[KEY] == {"text": "The user (138****1234) asked about HF1.", "upto": 5}
     assert "13800001234" not in str(model.requests) and "138****1234" in str(model.requests)
     found = await history(store, 1000, memory)
-    assert found[0].role == "system" and found[0].content.endswith("The user (138****1234) asked about HF1.")
+    assert found[0].role == "user" and "\nThe user (138****1234) asked about HF1.\n</data " in found[0].content
     assert [prompt.content for prompt in found[1:]] == ["more", "more", "and more", "yet more"]
     await said(store, *["later"] * 6)
     await memory.after(store, "s")
-    assert "<summary>\nThe user (138****1234) asked about HF1.\n</summary>" in model.requests[1].user
+    assert "\nThe user (138****1234) asked about HF1.\n</data " in model.requests[1].user
     assert (await store.get("s"))[KEY]["upto"] > 5
 
 

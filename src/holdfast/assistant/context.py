@@ -15,6 +15,7 @@ from holdfast.assistant.models.asking import Asked, recorded
 from holdfast.assistant.speaker import Speaker
 from holdfast.assistant.texts import in_language
 from holdfast.assistant.trace import Trace
+from holdfast.assistant.untrusted import separated
 from holdfast.config import Language
 from holdfast.errors import HoldfastError, ModelError, StoreError, TurnError
 from holdfast.turns.turn import Turn
@@ -117,6 +118,7 @@ class Context:
             relevant=retrieval.relevant,
             **({"query": retrieval.query} if retrieval.query else {}),
             **({"degraded": list(retrieval.degraded)} if retrieval.degraded else {}),
+            untrusted="document",
             passages=[
                 {"document": passage.document, "page": passage.page, "score": score}
                 for passage, score in zip(
@@ -138,7 +140,10 @@ class Context:
         assert asker is not None
         known = masker.known(turn.state, turn.text)
         masked = [
-            Prompt("system" if one["role"] == "system" else "user", masker.replaced(one["content"], known, detect=True))
+            Prompt(
+                "system" if one["role"] == "system" else "user",
+                separated(masker.replaced(one["content"], known, detect=True)),
+            )
             for one in prompts
         ]
 

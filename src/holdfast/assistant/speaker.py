@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.assistant.masking import Known, Masker
+from holdfast.assistant.untrusted import MARK
 from holdfast.sessions.message import Citation, Message, ToolCall
 from holdfast.turns.turn import Turn
 
@@ -86,6 +87,7 @@ class Speaker:
         """Makes what was said the turn's reply."""
         self.flush()
         if self._citations:
+            self._metadata[MARK] = "document"  # it quotes them, or was written from them
             self._turn.emit("citations", citations=[msgspec.to_builtins(citation) for citation in self._citations])
         calls = tuple(self._calls)
         self._turn.append(

@@ -20,6 +20,7 @@ from holdfast.assistant.contract import (
 )
 from holdfast.assistant.masking import Masker
 from holdfast.assistant.models.asking import Asker, recorded
+from holdfast.assistant.untrusted import separated
 from holdfast.config import Language
 from holdfast.turns.turn import Turn
 
@@ -194,7 +195,9 @@ class ModelUnderstanding:
                 lines += [f"    {_described(slot)}" for slot in flow.slots]
         lines.append(f"running flow: {running or '-'}; asked for: {self._catalogue.asking(turn) or '-'}")
         said = [
-            Prompt(message.role, self._masker.replaced(message.content, known, detect=True)[:_HISTORY_TOKENS])
+            Prompt(
+                message.role, separated(self._masker.replaced(message.content, known, detect=True)[:_HISTORY_TOKENS])
+            )
             for message in turn.messages[-4:]
             if message.role in ("user", "assistant") and message.content
         ]
@@ -202,7 +205,7 @@ class ModelUnderstanding:
             Prompt("system", "\n".join(lines)),
             *said,
             # masked before it is cut: of half a number nobody knows that it is one
-            Prompt("user", self._masker.replaced(turn.text or before.text, known, detect=True)[:_LONGEST]),
+            Prompt("user", separated(self._masker.replaced(turn.text or before.text, known, detect=True)[:_LONGEST])),
         ]
 
     def _checked(self, turn: Turn, before: Understanding, said: Sequence[_Said]) -> Iterator[Command]:

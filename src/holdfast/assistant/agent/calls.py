@@ -14,6 +14,7 @@ from holdfast.assistant.agent.material import SEARCH, error_prompt, passages_pro
 from holdfast.assistant.context import Context
 from holdfast.assistant.contract import Prompt, ToolSpec
 from holdfast.assistant.memory import brief
+from holdfast.assistant.untrusted import MARK
 from holdfast.errors import StepMisuse, ToolError
 from holdfast.sessions.message import Citation, Message, ToolCall
 
@@ -37,13 +38,14 @@ class Calls:
 
     Attributes:
         passages: what was found in the documents in this turn; a citation's number is its place.
-        made: calls so far, failed ones too.
+        made: calls so far, failed ones too. failed: those that failed.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.passages: list[Citation] = []
         self.made = 0
+        self.failed = 0
         self._specs = {spec.name: spec for spec in context.tools.specs() if not spec.flows_only}
         if context.documents is not None:
             self._specs[SEARCH.name] = SEARCH
@@ -105,6 +107,7 @@ class Calls:
         return passages_prompt(call, passages, first)
 
     def _failed(self, call: ToolCall, given: Mapping[str, Any], error: ToolError | StepMisuse) -> Prompt:
+        self.failed += 1
         turn = self._context.turn
         reason = error.reason if isinstance(error, ToolError) else "result"
         masker = self._context.parts.masker  # a tool may name what it was given
@@ -126,10 +129,10 @@ class Calls:
     def _noted(self, call: ToolCall, given: Mapping[str, Any], **data: Any) -> None:
         arguments = msgspec.to_builtins(self.shown(given), enc_hook=str)
         data = msgspec.to_builtins(data, enc_hook=str)
-        self._context.trace.note("tool", tool=call.name[:64], arguments=arguments, **data)
+        self._context.trace.note("tool", tool=call.name[:64], arguments=arguments, **data, **{MARK: "tool"})
 
     def _kept(self, call: ToolCall, given: Mapping[str, Any], text: str, *, failed: bool = False) -> None:
         """For the turns that follow: the call and, in brief, what came of it, masked."""
-        metadata: dict[str, Any] = {"tool": call.name, **({"failed": True} if failed else {})}
+        metadata: dict[str, Any] = {"tool": call.name, MARK: "tool", **({"failed": True} if failed else {})}
         self._context.turn.append(Message("tool", text[:_KEPT_CHARS], tool_call_id=call.id, metadata=metadata))
         self._context.speaker.called(ToolCall(call.id, call.name, self.shown(given)))

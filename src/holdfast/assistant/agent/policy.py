@@ -17,6 +17,7 @@ from holdfast.assistant.contract import Prompt, ToolSpec
 from holdfast.assistant.model_answer import note_asked
 from holdfast.assistant.models.asking import Asked, Asker, recorded
 from holdfast.assistant.parts import Parts
+from holdfast.assistant.untrusted import separated
 from holdfast.config import AgentSection
 from holdfast.errors import ConfigError
 from holdfast.sessions.message import Citation, ToolCall
@@ -80,7 +81,7 @@ class _Rounds:
         context = self._context
         turn, masker = context.turn, context.parts.masker
         known = masker.known(turn.state, turn.text)
-        user = Prompt("user", masker.replaced(turn.text, known, detect=True))
+        user = Prompt("user", separated(masker.replaced(turn.text, known, detect=True)))
         own = self._settings.instructions.get(context.language, "")
         self._prompts = [
             Prompt("system", instructions(own, context.language, datetime.now(UTC).astimezone().date())),
@@ -98,8 +99,7 @@ class _Rounds:
             context.trace.note("agreed", tool=pending.tool)
             result = await self._calls.make(call, "agent:0:call:0", agreed=True)
             assert isinstance(result, Prompt)
-            done = not result.content.startswith('{"error"')
-            self._settled = self._text("agent_done" if done else "agent_not_done", pending.tool)
+            self._settled = self._text("agent_not_done" if self._calls.failed else "agent_done", pending.tool)
             self._prompts += [user, asked, result]
         else:
             context.trace.note("declined", tool=pending.tool)

@@ -56,6 +56,7 @@ class Calls:
             tool=step.call,
             arguments=arguments,
             ms=round((time.perf_counter() - started) * 1000, 3),
+            untrusted="tool",
             **({"error": error} if error else {"result": result}),
         )
         frame.acted = frame.acted or self.asks(step.call)
