@@ -1,0 +1,46 @@
+"""Who a key belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from holdfast.backends.records import SessionKey
+from holdfast.encryption.envelope import OWNER_BYTES
+
+_MARK: Final = "\x1f"
+
+
+def tenant_proper(tenant: str) -> str:
+    """The tenant whose data this is: what Holdfast keeps beside a tenant (see `turns.tenants`) belongs to the same."""
+    return tenant.partition(_MARK)[0]
+
+
+def owner_of(tenant: str, user: str) -> bytes:
+    """Stands for a user of a tenant in what is stored; of sessions without a user, for the tenant itself."""
+    return _digest(OWNER_BYTES, b"owner", tenant_proper(tenant), user)
+
+
+def place_of(key: SessionKey) -> bytes:
+    """Binds a value to its session; the same for no two."""
+    tenant, session = key.tenant.encode(), key.id.encode()
+    return len(tenant).to_bytes(2) + tenant + len(session).to_bytes(2) + session
+
+
+def turn_mark(turn_id: str | bytes) -> bytes:
+    """Stands for a turn (or for an update's commit id) in a log entry's head."""
+    raw = turn_id.encode() if isinstance(turn_id, str) else b"\x00update" + turn_id
+    return hashlib.blake2b(raw, digest_size=4).digest()
+
+
+def session_mark(key: SessionKey) -> str:
+    """Under which an erased session is remembered, without its id."""
+    return _digest(24, b"session", key.tenant, key.id).hex()
+
+
+def _digest(size: int, what: bytes, *parts: str) -> bytes:
+    digest = hashlib.blake2b(digest_size=size, person=what.ljust(16, b"\x00"))
+    for part in parts:
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(4) + raw)
+    return digest.digest()
