@@ -63,8 +63,8 @@ class FairAdmission:
         return len(self._lines.get(tenant, ()))
 
     def take(self, tenant: str) -> bool:
-        """A slot at once, or none. Nobody is overtaken: while others wait there is none to be had."""
-        if self.running >= self.slots or self._lines:
+        """A slot at once, or none. Nobody is overtaken: while others wait none is free."""
+        if self.running >= self.slots:
             return False
         self._grant(tenant)
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from sys import maxsize
@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from holdfast.backends.contract import Watch
 from holdfast.backends.measures import Measure
+from holdfast.backends.rates import Bucket, Taken
 from holdfast.backends.records import (
     BeginReply,
     BeginRequest,
@@ -60,6 +61,7 @@ from holdfast.backends.redis.packing import (
     short,
 )
 from holdfast.backends.redis.pages import PageLimits, read_pages
+from holdfast.backends.redis.rates import rate_args, read_taken
 from holdfast.backends.redis.replies import not_granted, refused_commit
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.users import UserIndex
@@ -68,7 +70,7 @@ from holdfast.backends.rules import parked_token
 from holdfast.errors import InvalidInput, StoreFull, StoreTimeout
 
 _BEGIN, _COMMIT, _LOAD, _RECORD, _RENEW, _RELEASE, _RESOLVE, _DELETE, _READ_LOG = "bclrnxvdg"
-_SIGNAL, _PARK, _APPEND_EVENTS, _READ_EVENTS = "szef"
+_SIGNAL, _PARK, _APPEND_EVENTS, _READ_EVENTS, _TAKE_RATES = "szeft"
 """The functions' names; see functions/sessions.lua."""
 
 T = TypeVar("T")
@@ -317,6 +319,11 @@ class RedisBackend:
         data = _numbers(fence, start) + short(text_bytes(turn_id))
         reply = await self._calls.read(_READ_EVENTS, self._key(key), data, large=True)
         return EventChunks() if reply is None else EventChunks(*reply)
+
+    # --- rates: `backends.rates` ---
+
+    async def take_rates(self, subject: str, buckets: Sequence[Bucket]) -> Taken:
+        return read_taken(await self._calls.write(_TAKE_RATES, self._keys.rates(subject), *rate_args(buckets)))
 
     # --- signals, end ---
 

@@ -2,7 +2,8 @@
 
 `<prefix>:{p}:<kind>:<tenant>:<id>` with p = 0..1023 written as two characters. Kinds: s session, l log, z pages of the log,
 o outcomes, j journal of a turn, e events of a turn, n refused updates; for each partition i sessions of a tenant, p pending
-turns, f fences, u sessions of a user; c is the channel of hints.
+turns, f fences, u sessions of a user; c is the channel of hints; t holds the rates of a
+subject (`backends.rates`), in a partition of its own.
 """
 
 from __future__ import annotations
@@ -94,6 +95,10 @@ class Keys:
     def pending(self, partition: int) -> str:
         """The index of a partition's pending turns."""
         return f"{self.prefix}:{TAGS[partition]}:p"
+
+    def rates(self, subject: str) -> str:
+        """What keeps the rates of a subject, whose name is a digest."""
+        return f"{self.prefix}:{TAGS[partition_of('', subject)]}:t:{encoded(subject)}"
 
     def probe(self, partition: int = 0) -> str:
         """A key for trying out rights."""

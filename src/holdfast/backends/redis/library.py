@@ -7,7 +7,7 @@ import re
 from importlib.resources import files
 from typing import Final
 
-_PARTS: Final = ("head", "pages", "outcomes", "turns", "parking", "streams", "commit", "sessions")
+_PARTS: Final = ("head", "pages", "outcomes", "turns", "parking", "streams", "commit", "rates", "sessions")
 _FOLDER: Final = files(__package__).joinpath("functions")
 _SOURCE: Final = "\n".join(_FOLDER.joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
 _SCRIPT_END: Final = _FOLDER.joinpath("script.lua").read_text("utf-8")
