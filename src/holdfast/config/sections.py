@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, create_model, model_validator
 
-from holdfast.config.fields import PREFIX, Language, Seconds, SecondsOrOff, Section
+from holdfast.config.access import is_loopback
+from holdfast.config.fields import Language, Seconds, SecondsOrOff, Section
 from holdfast.sessions.settings import StoreOptions, settings_from
 
 Names = Annotated[
@@ -64,7 +64,8 @@ class ServerSection(Section):
 
     Attributes:
         host, port: where to listen. Anything but loopback needs an access key.
-        access_keys: any of them opens the API; also one a line in ``access_key_file``.
+        access_keys: the short form of ``[access] keys``: in clear, each an application of the default tenant; also one a line in
+            ``access_key_file``.
         operator_keys: for people who answer in conversations that were handed over, and see how turns were answered; they open
             all the rest too. Without any, only a server without access keys has these routes open.
         max_body_bytes, max_input_chars: larger requests and inputs are refused.
@@ -94,13 +95,9 @@ class ServerSection(Section):
 
     @model_validator(mode="after")
     def _guarded(self) -> ServerSection:
-        if self.operator_keys and not self.keys:
+        keys = self.keys  # read here too, so that a file that cannot be is told of at once
+        if self.operator_keys and not keys:
             raise ValueError("operator_keys need access_keys: without any, everybody is an operator")
-        if not self.keys and not _is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host!r} can be reached from other machines, and there is no access key: set access_keys "
-                f"(or {PREFIX}SERVER__ACCESS_KEYS='[\"...\"]', or access_key_file), or listen on 127.0.0.1"
-            )
         return self
 
     @property
@@ -111,7 +108,7 @@ class ServerSection(Section):
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -147,13 +144,6 @@ class AssistantSection(Section):
     timezone: Timezone = ""
     languages: tuple[Language, ...] = Field(default=("zh", "en"), min_length=1)
     texts: dict[Language, dict[str, str]] = Field(default_factory=dict)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _file_lines(file: Path) -> list[str]:

@@ -55,17 +55,34 @@ class Config(BaseSettings):
     channels: dict[ChannelName, ChannelSection] = {}
 
     @property
+    def knows_callers(self) -> bool:
+        """Whether callers have to say who they are. If not, everybody on this machine may do everything."""
+        return bool(self.server.keys) or self.access.identifies
+
+    @property
     def shows_traces(self) -> bool:
         """Whether whoever may use the API may see the turns' traces."""
         on_page, server = self.trace.on_page, self.server
         if on_page == "loopback":
-            on_page = server.on_loopback and not server.keys
+            on_page = server.on_loopback and not self.knows_callers
         return self.trace.enabled and on_page
 
     @field_validator("store", mode="wrap")
     @classmethod
     def _with_options(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> StoreSection:
         return value if isinstance(value, StoreSection) else StoreWithOptions.model_validate(value)
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Config:
+        server, access = self.server, self.access
+        if not server.on_loopback and not self.knows_callers:
+            raise ValueError(
+                f"server: host {server.host!r} can be reached from other machines, and there is no access key: set access_keys "
+                f"(or {PREFIX}SERVER__ACCESS_KEYS='[\"...\"]', or access_key_file, or the section [access]), or listen on 127.0.0.1"
+            )
+        if access.visitors and not access.secrets and not server.on_loopback:
+            raise ValueError("access: visitors need a secret, the same on all nodes: set secret_file, or secret")
+        return self
 
     @model_validator(mode="after")
     def _answers_channels(self) -> Config:

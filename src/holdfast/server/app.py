@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,12 +19,17 @@ from holdfast import __version__
 from holdfast.assistant.texts import Texts
 from holdfast.config import Config
 from holdfast.errors import HoldfastError, StoreError
+from holdfast.privacy.audit import AuditLog
 from holdfast.server.channels.delivering import Delivering
 from holdfast.server.channels.routes import add_channel_routes
 from holdfast.server.describing import describe
 from holdfast.server.desk import TurnDesk
 from holdfast.server.faults import Seldom
+from holdfast.server.guard import Guard
 from holdfast.server.handover_routes import add_handover_routes
+from holdfast.server.identities.cookies import CSRF_HEADER
+from holdfast.server.identities.identifying import Identities
+from holdfast.server.identity_routes import add_identity_routes
 from holdfast.server.metrics import Metrics
 from holdfast.server.node import Node, Served, node_name
 from holdfast.server.node_routes import add_node_routes
@@ -31,6 +37,7 @@ from holdfast.server.pages import PAGE, add_page_routes
 from holdfast.server.problems import BAD_METHOD, INVALID, NOT_FOUND, Kind, Refused
 from holdfast.server.replies import problem_reply
 from holdfast.server.rim import Rim
+from holdfast.server.rules import check_rules, enforce
 from holdfast.server.session_routes import add_session_routes
 from holdfast.server.turn_routes import add_turn_routes
 from holdfast.telemetry.instrumenting import measure
@@ -62,6 +69,8 @@ def create_app(
     name = node_name(settings.node)
     telemetry = measure(store)
     metrics = Metrics(telemetry, name)
+    audit = AuditLog(store, config.privacy.audit_keep) if config.privacy.audit != "off" else None
+    identities = Identities(config, store)
     desk = TurnDesk(
         store,
         assistant,
@@ -71,14 +80,19 @@ def create_app(
         timeout=settings.turn_timeout,
         texts=Texts(config.assistant.texts),
     )
-    node = Node(name, store, assistant, config, desk, metrics, telemetry)
+    guard = Guard(desk.tenants, audit, config.privacy.audit)
+    node = Node(name, store, assistant, config, desk, metrics, telemetry, guard, audit)
     app = FastAPI(
         title="Holdfast",
         version=__version__,
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(Rim, node=name, metrics=metrics, keys=(*settings.keys, *settings.operators))],
+        middleware=[
+            *_shared(config.access.origins),
+            Middleware(Rim, node=name, metrics=metrics, identities=identities),
+        ],
+        dependencies=[Depends(enforce)],
         exception_handlers={
             HoldfastError: _logged(Seldom(_log, _EVERY_S)),
             Refused: _problem,
@@ -92,10 +106,31 @@ def create_app(
     add_handover_routes(app, node)
     add_session_routes(app, node)
     add_node_routes(app, node)
+    add_identity_routes(app, node, identities)
     add_channel_routes(app, channels or {}, settings.max_input_chars)
     add_page_routes(app, page)
-    describe(app, keys=bool(settings.keys))
+    describe(app, keys=identities.asks, cookie=identities.signer.cookie if identities.signer else "")
+    check_rules(app)
     return app
+
+
+def _shared(origins: Sequence[str]) -> list[Middleware]:
+    """CORS for pages of other origins that are named; outside the rim, because a browser asks without saying who it is."""
+    if not origins:
+        return []
+    headers = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", CSRF_HEADER]
+    shared = ["Idempotency-Key", "Location", "Retry-After", "X-Holdfast-Node"]
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_credentials=True,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=headers,
+            expose_headers=shared,
+            max_age=600,
+        )
+    ]
 
 
 def node_of(app: FastAPI) -> Node:

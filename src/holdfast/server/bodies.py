@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 
 from holdfast.server import shapes
+from holdfast.server.identity_shapes import NewLogin
 from holdfast.server.problems import BODY_TOO_LARGE, BODY_TOO_SLOW, INVALID, MALFORMED, MEDIA_TYPE, Refused
 
 T = TypeVar("T")
@@ -20,6 +21,7 @@ _NEW_SESSION: Final = msgspec.json.Decoder(shapes.NewSession)
 _NEW_TURN: Final = msgspec.json.Decoder(shapes.NewTurn)
 _NEW_REPLY: Final = msgspec.json.Decoder(shapes.NewReply)
 _NEW_END: Final = msgspec.json.Decoder(shapes.NewEnd)
+_NEW_LOGIN: Final = msgspec.json.Decoder(NewLogin)
 _NEW_SIGNAL: Final = msgspec.json.Decoder(shapes.NewSignal)
 
 
@@ -59,6 +61,12 @@ async def new_end(request: Request, max_bytes: int) -> shapes.NewEnd:
     """The body of a conversation's return; none at all is one without a name. Raises `Refused`."""
     body = await _read(request, max_bytes)
     return _decoded(_NEW_END, request, body) if body.strip() else shapes.NewEnd()
+
+
+async def new_login(request: Request, max_bytes: int) -> NewLogin:
+    """The body of a login; none at all is an empty one. Raises `Refused`."""
+    body = await _read(request, max_bytes)
+    return _decoded(_NEW_LOGIN, request, body) if body.strip() else NewLogin()
 
 
 async def whole_body(request: Request, max_bytes: int) -> bytes:

@@ -42,9 +42,12 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
                     every=config.server.recovery_every,
                     parallel=config.server.max_concurrent_turns,
                     drain=config.server.drain if channels else 0,  # the desk has drained; deliveries are not its own
+                    all_tenants=config.access.several_tenants,
                     take=node_of(app).desk.take_over,
                 )
             )
+        if (audit := node_of(app).audit) is not None:
+            opened.push_async_callback(audit.flush)
         yield app
 
 

@@ -10,7 +10,9 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from holdfast.server import shapes
+from holdfast.server.identity_shapes import Identity, NewLogin
 from holdfast.server.problems import KINDS_OF_ERRORS, OWN_KINDS, Kind, Problem
+from holdfast.server.rules import OPEN
 
 _REF: Final = "#/components/schemas/{name}"
 _SHAPES: Final = (
@@ -29,6 +31,8 @@ _SHAPES: Final = (
     shapes.Trace,
     shapes.Passage,
     shapes.Info,
+    Identity,
+    NewLogin,
     shapes.Ready,
     Problem,
 )
@@ -103,9 +107,12 @@ def body_of(shape: type, example: Mapping[str, Any], *, required: bool = True) -
     return {"required": required, "content": {"application/json": {"schema": _ref(shape), "example": example}}}
 
 
-def describe(app: FastAPI, *, keys: bool) -> None:
-    """Completes the description that FastAPI makes: the shapes, and the access key where one is needed."""
+def describe(app: FastAPI, *, keys: bool, cookie: str = "") -> None:
+    """Completes the description that FastAPI makes: the shapes, and the access key or ``cookie`` where one is needed."""
     make = app.openapi
+    schemes: dict[str, Any] = {"accessKey": {"type": "http", "scheme": "bearer"}}
+    if cookie:
+        schemes["cookie"] = {"type": "apiKey", "in": "cookie", "name": cookie}
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -113,19 +120,26 @@ def describe(app: FastAPI, *, keys: bool) -> None:
             _, components = msgspec.json.schema_components(_SHAPES, ref_template=_REF)
             document.setdefault("components", {})["schemas"] = components
             for path, operations in document["paths"].items():
-                for operation in operations.values():
+                for method, operation in operations.items():
                     if "security" in operation:
                         continue  # checked by other means than the access key
                     operation["responses"].pop("422", None) if not _declares(operation, "422") else None
                     if not keys:
                         operation["responses"].pop("401", None)
                     elif path.startswith("/v1"):
-                        operation["security"] = [{"accessKey": []}]
+                        for status, title in (("403", "Not allowed"), ("503", "Cannot be checked now")):
+                            operation["responses"].setdefault(status, _problem(title))
+                        if (method.upper(), path) not in OPEN:
+                            operation["security"] = [{scheme: []} for scheme in schemes]
             if keys:
-                document["components"]["securitySchemes"] = {"accessKey": {"type": "http", "scheme": "bearer"}}
+                document["components"]["securitySchemes"] = schemes
         return app.openapi_schema or document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+def _problem(title: str) -> dict[str, Any]:
+    return {"description": title, "content": {"application/problem+json": {"schema": _ref(Problem)}}}
 
 
 def _declares(operation: Mapping[str, Any], status: str) -> bool:

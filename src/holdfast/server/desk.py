@@ -20,12 +20,14 @@ from holdfast.errors import (
     TurnFailed,
     TurnMismatch,
     TurnParked,
+    WrongUser,
 )
 from holdfast.server import shapes
 from holdfast.server.faults import log_fault
 from holdfast.server.metrics import Metrics
 from holdfast.server.problems import DRAINING, OVERLOADED, TURN_TIMEOUT, Refused, kind_of, problem_of
 from holdfast.server.running import RunningTurn
+from holdfast.server.tenants import Tenants
 from holdfast.turns.accepting import Policy
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.store import TurnStore
@@ -48,10 +50,12 @@ class _Unborn(SessionNotFound):
 
 
 class TurnDesk:
-    """Turns of this node, by session and turn id. A turn has a task of its own: whoever asked for it may leave.
+    """Turns of this node, by tenant, session and turn id. A turn has a task of its own: whoever asked for it may leave.
 
     Attributes:
-        draining: no further turns are taken. persons: what persons do in conversations that were handed over.
+        draining: no further turns are taken. tenants: the stores that turns run in.
+
+    Where a method takes ``tenant``, "" is the store's own.
     """
 
     def __init__(
@@ -66,85 +70,103 @@ class TurnDesk:
         texts: Texts | None = None,
     ) -> None:
         self.draining = False
-        self.persons = Persons(store, texts or Texts({}))
-        self._store = store
+        self.tenants = Tenants(store)
+        self._own = store
+        self._texts = texts or Texts({})
         self._assistant = handler
         self._metrics = metrics
         self._node = node
         self._limit = limit
         self._timeout = timeout
-        self._turns: dict[tuple[str, str], RunningTurn] = {}
+        self._turns: dict[tuple[str, str, str], RunningTurn] = {}
         self._posted: set[RunningTurn] = set()
         self._joined: set[RunningTurn] = set()
         self._afterwards: set[asyncio.Task[None]] = set()
         store.handlers.register(HANDLER, self._handle)
         metrics.running(lambda: len(self._posted) + sum(turn.begun for turn in self._joined))
 
-    def ids(self, session_id: str) -> list[str]:
+    def ids(self, session_id: str, *, tenant: str = "") -> list[str]:
         """Turns of this session that run here, oldest first."""
-        return [turn_id for session, turn_id in self._turns if session == session_id]
+        wanted = (tenant or self._own.settings.tenant, session_id)
+        return [turn_id for *session, turn_id in self._turns if tuple(session) == wanted]
 
-    def find(self, session_id: str, turn_id: str) -> RunningTurn | None:
+    def find(self, session_id: str, turn_id: str, *, tenant: str = "") -> RunningTurn | None:
         """The turn of this id, if it runs (or is followed) here."""
-        return self._turns.get((session_id, turn_id))
+        return self._turns.get((tenant or self._own.settings.tenant, session_id, turn_id))
+
+    def persons_of(self, tenant: str = "") -> Persons:
+        """What persons do in the tenant's conversations that were handed over."""
+        return Persons(self.tenants.of(tenant), self._texts)
 
     def post(
-        self, session_id: str, turn_id: str, text: str, on_busy: Policy, *, streams: bool = False
+        self,
+        session_id: str,
+        turn_id: str,
+        text: str,
+        on_busy: Policy,
+        *,
+        streams: bool = False,
+        tenant: str = "",
+        user: str = "",
     ) -> tuple[RunningTurn, bool]:
         """The turn with this input: started, or (True) the same one that runs here already. ``streams``: somebody reads its events.
+        ``user``: whose session it has to be.
 
         Raises `Refused` while the node stops or runs as many turns as it may, and `TurnMismatch`.
         """
-        known = self._turns.get((session_id, turn_id))
+        known = self.find(session_id, turn_id, tenant=tenant)
         if known is not None and known.text is not None:
             if known.text != text:
                 raise TurnMismatch("this turn runs with another input")
             if known.begun or known.streams or not streams:
                 return known, True
         self._check_room(self._posted)
-        turn = RunningTurn(session_id, turn_id, text, streams=streams)
-        return self._started(turn, self._run(turn, text, on_busy), self._posted), False
+        turn = self._turn(tenant, session_id, turn_id, text, streams=streams)
+        return self._started(turn, self._run(turn, text, on_busy, user), self._posted), False
 
-    def follow(self, session_id: str, turn_id: str) -> RunningTurn:
+    def follow(self, session_id: str, turn_id: str, *, tenant: str = "") -> RunningTurn:
         """The turn of this id, whatever its input: the one that runs here, or a wait for its outcome. Raises `Refused`."""
-        known = self._turns.get((session_id, turn_id))
+        known = self.find(session_id, turn_id, tenant=tenant)
         if known is not None and (known.begun or known.streams):
             return known
         self._check_room(self._joined)
-        turn = RunningTurn(session_id, turn_id, None, streams=True)
-        wait = max(self._store.settings.wait_ms / 1000, self._timeout)
-        work = self._store.join_turn(session_id, turn_id, HANDLER, wait=wait, on_event=turn.emit, stream=True)
-        return self._started(turn, self._not_reborn(session_id, work), self._joined)
+        turn, store = self._turn(tenant, session_id, turn_id, None, streams=True), self.tenants.of(tenant)
+        wait = max(store.settings.wait_ms / 1000, self._timeout)
+        work = store.join_turn(session_id, turn_id, HANDLER, wait=wait, on_event=turn.emit, stream=True)
+        return self._started(turn, self._not_reborn(turn, work), self._joined)
 
-    async def cancel(self, session_id: str, turn_id: str) -> shapes.Outcome | shapes.Pending:
+    async def cancel(self, session_id: str, turn_id: str, *, tenant: str = "") -> shapes.Outcome | shapes.Pending:
         """Has a turn end, wherever it runs: its outcome, or that it will end. Raises `TurnNotFound`, `TurnFailed`, and the store's
         errors."""
         try:
-            outcome = await self._store.cancel_turn(session_id, turn_id, HANDLER, wait=_ENDING_S)
+            outcome = await self.tenants.of(tenant).cancel_turn(session_id, turn_id, HANDLER, wait=_ENDING_S)
         except QueueTimeout:
             return shapes.Pending(session_id, turn_id, "cancelling")
         return shapes.outcome_of(outcome, self._node)
 
-    async def signal(self, session_id: str, name: str, value: Any, turn_id: str) -> shapes.Signalled:
+    async def signal(
+        self, session_id: str, name: str, value: Any, turn_id: str, *, tenant: str = ""
+    ) -> shapes.Signalled:
         """Tells a turn what it waits for. Raises `TurnNotFound`, and the store's errors."""
-        return shapes.Signalled(session_id, await self._store.signal(session_id, name, value, turn_id=turn_id))
+        told = await self.tenants.of(tenant).signal(session_id, name, value, turn_id=turn_id)
+        return shapes.Signalled(session_id, told)
 
     async def take_over(self, found: Overdue) -> bool:
         """Runs a turn that another node left behind to its end, so that it can be followed here. False where it is not to be had,
         or this node has no room for it."""
         if found.handler != HANDLER:
-            return not self.draining and await self._store.take_over(found)
-        key = (found.key.id, found.turn_id)
+            return not self.draining and await self._own.take_over(found)
+        key = (found.key.tenant, found.key.id, found.turn_id)
         if self.draining or key in self._turns or len(self._posted) >= self._limit:
             return False
-        turn = RunningTurn(*key, None)
-        takeover = self._store.takeover(found, on_event=turn.emit)
+        turn = self._turn(*key, None)
+        takeover = self.tenants.of(turn.tenant).takeover(found, on_event=turn.emit)
         if not await takeover.claim():
             return False
         if self.draining:
             await takeover.give_back()
             return False
-        self._started(turn, self._not_reborn(found.key.id, takeover.finish()), self._posted)
+        self._started(turn, self._not_reborn(turn, takeover.finish()), self._posted)
         await turn.settled()
         return True
 
@@ -175,15 +197,21 @@ class TurnDesk:
         if len(turns) >= self._limit:
             raise Refused(OVERLOADED)
 
+    def _turn(
+        self, tenant: str, session_id: str, turn_id: str, text: str | None, *, streams: bool = False
+    ) -> RunningTurn:
+        named = tenant or self._own.settings.tenant
+        return RunningTurn(session_id, turn_id, text, streams=streams, tenant=named)
+
     def _started(self, turn: RunningTurn, work: Awaitable[Outcome], kept: set[RunningTurn]) -> RunningTurn:
-        key = (turn.session_id, turn.turn_id)
+        key = (turn.tenant, turn.session_id, turn.turn_id)
         self._turns[key] = turn
         kept.add(turn)
         turn.task = asyncio.get_running_loop().create_task(self._to_its_end(turn, work, kept))
         return turn
 
-    async def _run(self, turn: RunningTurn, text: str, on_busy: Policy) -> Outcome:
-        store, session_id = self._store, turn.session_id
+    async def _run(self, turn: RunningTurn, text: str, on_busy: Policy, user: str) -> Outcome:
+        store, session_id = self.tenants.of(turn.tenant), turn.session_id
         if store.cache.get(store.key(session_id), 0) is None and not await store.exists(session_id):
             raise SessionNotFound(f"there is no session {session_id!r}")
         work = store.run_turn(
@@ -191,26 +219,32 @@ class TurnDesk:
             HANDLER,
             input=text,
             turn_id=turn.turn_id,
+            user=user,
             on_busy=on_busy,
             on_event=turn.emit,
             stream=turn.streams,
         )
-        return await self._not_reborn(session_id, work)
+        try:
+            return await self._not_reborn(turn, work)
+        except (
+            WrongUser
+        ):  # since the guard looked, the id was given to another's; it is not to be told from one that is not there
+            raise SessionNotFound(f"there is no session {session_id!r}") from None
 
-    async def _not_reborn(self, session_id: str, work: Awaitable[Outcome]) -> Outcome:
+    async def _not_reborn(self, turn: RunningTurn, work: Awaitable[Outcome]) -> Outcome:
         try:
             return await work
         except _Unborn:
-            await self._store.delete(session_id)  # the input that was accepted
+            await self.tenants.of(turn.tenant).delete(turn.session_id)  # the input that was accepted
             raise
 
     async def _handle(self, turn: Turn) -> Any:
         if turn.session.version is None:
             raise _Unborn(f"there is no session {turn.session.id!r}")
-        if (running := self._turns.get((turn.session.id, turn.id))) is not None:
+        if (running := self._turns.get((*turn.key, turn.id))) is not None:
             running.begun = True
         if is_persons(turn):
-            await self.persons.handle(turn)
+            await self.persons_of(turn.key.tenant).handle(turn)
             return None
         return await self._assistant(turn)
 
@@ -223,7 +257,7 @@ class TurnDesk:
                 outcome = await work
             turn.done(shapes.outcome_of(outcome, self._node))
             if turn.begun and not outcome.replayed:
-                self._do_afterwards(turn.session_id)
+                self._do_afterwards(turn)
             result = "replayed" if outcome.replayed else outcome.status
         except TurnParked as parked:
             turn.rest(shapes.parked_of(turn.session_id, turn.turn_id, parked.left, parked.waiting_for))
@@ -244,11 +278,12 @@ class TurnDesk:
             result = "timeout" if limit.expired() else "error"
         finally:
             kept.discard(turn)
-            if self._turns.get((turn.session_id, turn.turn_id)) is turn:
-                del self._turns[turn.session_id, turn.turn_id]
+            key = (turn.tenant, turn.session_id, turn.turn_id)
+            if self._turns.get(key) is turn:
+                del self._turns[key]
             self._metrics.turn(result, started, turn)
 
-    def _do_afterwards(self, session_id: str) -> None:
+    def _do_afterwards(self, turn: RunningTurn) -> None:
         """What the assistant does beside the next turns: nobody waits for it, and nothing is lost without it."""
         after = getattr(self._assistant, "after", None)
         if after is None:
@@ -256,7 +291,7 @@ class TurnDesk:
 
         async def work() -> None:
             try:
-                await after(self._store, session_id)
+                await after(self.tenants.of(turn.tenant), turn.session_id)
             except Exception as error:  # noqa: BLE001  (a part's own: told here, the turn is committed)
                 log_fault(_log, "what is done after a turn failed", error)
 

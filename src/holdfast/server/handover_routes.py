@@ -12,7 +12,6 @@ from holdfast.server import shapes
 from holdfast.server.bodies import new_end, new_reply
 from holdfast.server.describing import body_of, described
 from holdfast.server.node import Node
-from holdfast.server.operators import check_operator
 from holdfast.server.parameters import IDEMPOTENCY_KEY, SESSION_ID, idempotency_key_of, session_id_of
 from holdfast.server.problems import DRAINING, Refused
 from holdfast.server.replies import json_reply
@@ -27,7 +26,7 @@ _REFUSALS: Final = (
 
 def add_handover_routes(app: FastAPI, node: Node) -> None:
     """The routes over this node's desk."""
-    desk, settings, masker = node.desk, node.config.server, node.assistant.masker
+    desk, guard, settings, masker = node.desk, node.guard, node.config.server, node.assistant.masker
 
     @app.get(
         "/v1/handovers",
@@ -44,8 +43,9 @@ def add_handover_routes(app: FastAPI, node: Node) -> None:
         cursor: Annotated[str, Query(max_length=300, description="From the page before.")] = "",
         limit: Annotated[int, Query(ge=1, le=100)] = 50,
     ) -> Response:
-        check_operator(request, settings)
-        found, further = await desk.persons.waiting(cursor=cursor, limit=limit)
+        mine = guard.of(request)
+        found, further = await desk.persons_of(mine.caller.tenant).waiting(cursor=cursor, limit=limit)
+        mine.note_staff("handover.list", mine.caller.tenant)
         return json_reply(shapes.HandoverList([shapes.handover_of(one, masker) for one in found], further))
 
     @app.post(
@@ -64,7 +64,10 @@ def add_handover_routes(app: FastAPI, node: Node) -> None:
     async def reply(request: Request) -> Response:
         session_id, turn_id = _begun(request)
         body = await new_reply(request, settings.max_body_bytes, settings.max_input_chars)
-        outcome = await desk.persons.reply(session_id, body.text, name=body.name, turn_id=turn_id)
+        mine = guard.of(request)
+        persons = desk.persons_of(mine.caller.tenant)
+        outcome = await persons.reply(session_id, body.text, name=body.name, turn_id=turn_id)
+        mine.note_staff("handover.reply", session_id, detail=turn_id)
         return json_reply(shapes.outcome_of(outcome, node.name), headers={"Idempotency-Key": turn_id})
 
     @app.post(
@@ -82,11 +85,12 @@ def add_handover_routes(app: FastAPI, node: Node) -> None:
     async def end(request: Request) -> Response:
         session_id, turn_id = _begun(request)
         body = await new_end(request, settings.max_body_bytes)
-        outcome = await desk.persons.end(session_id, name=body.name, turn_id=turn_id)
+        mine = guard.of(request)
+        outcome = await desk.persons_of(mine.caller.tenant).end(session_id, name=body.name, turn_id=turn_id)
+        mine.note_staff("handover.end", session_id, detail=turn_id)
         return json_reply(shapes.outcome_of(outcome, node.name), headers={"Idempotency-Key": turn_id})
 
     def _begun(request: Request) -> tuple[str, str]:
-        check_operator(request, settings)
         if desk.draining:
             raise Refused(DRAINING)
         return session_id_of(request), idempotency_key_of(request) or new_turn_id()

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from holdfast.assistant.masking import Masker
     from holdfast.config import Config
     from holdfast.knowledge.contract import Knowledge
+    from holdfast.privacy.audit import AuditLog
     from holdfast.server.desk import TurnDesk
+    from holdfast.server.guard import Guard
     from holdfast.server.metrics import Metrics
     from holdfast.telemetry.recording import Telemetry
     from holdfast.turns.store import TurnStore
@@ -56,6 +58,8 @@ class Node(NamedTuple):
     desk: TurnDesk
     metrics: Metrics
     telemetry: Telemetry
+    guard: Guard
+    audit: AuditLog | None
 
 
 def node_name(given: str) -> str:

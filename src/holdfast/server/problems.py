@@ -59,7 +59,24 @@ INTERNAL: Final = Kind(
 NOT_FOUND: Final = Kind("not-found", 404, "Not found", "There is nothing at this path.")
 BAD_METHOD: Final = Kind("method-not-allowed", 405, "Method not allowed", "This path has no such method.")
 UNAUTHORIZED: Final = Kind(
-    "unauthorized", 401, "Access key needed", "Send the header `Authorization: Bearer KEY` with one of the access keys."
+    "unauthorized",
+    401,
+    "Access key needed",
+    "Send the header `Authorization: Bearer KEY` with an access key or token, or log in.",
+)
+CROSS_SITE: Final = Kind(
+    "cross-site",
+    403,
+    "Not from this page",
+    "A request by cookie that changes something comes from the server's own page, or one of `[access] origins`, and with the "
+    "header `X-Holdfast-CSRF` as `GET /v1/me` tells it.",
+)
+VISITS_OFF: Final = Kind("visits-off", 403, "No visitors", "This server wants to know who you are: log in.")
+LOGIN_OFF: Final = Kind(
+    "login-off", 403, "No cookies", "This server has no secret to sign cookies with: see `[access] secret_file`."
+)
+PROVIDER_SILENT: Final = Kind(
+    "provider-silent", 503, "Identity provider silent", "The identity provider's keys cannot be had now.", 5
 )
 BODY_TOO_LARGE: Final = Kind("body-too-large", 413, "Body too large")
 BODY_TOO_SLOW: Final = Kind("body-too-slow", 408, "Body too slow", "The body did not arrive in time.", 1)
@@ -221,7 +238,17 @@ TRACE_CLOSED: Final = Kind(
     "trace-closed", 403, "Traces are not shown", "Traces are shown to operators only: see `[trace] on_page`."
 )
 OPERATORS_ONLY: Final = Kind(
-    "operators-only", 403, "For operators", "This needs one of the operator keys: see `[server] operator_keys`."
+    "operators-only",
+    403,
+    "For operators",
+    "This needs the role operator or admin: see `[access]` and `[server] operator_keys`.",
+)
+SCOPE_MISSING: Final = Kind("scope-missing", 403, "Scope missing")
+FORBIDDEN: Final = Kind(
+    "forbidden",
+    403,
+    "Not allowed",
+    "Operators read conversations and answer in them; they neither speak as the user nor delete.",
 )
 
 OWN_KINDS: Final = (
@@ -229,6 +256,10 @@ OWN_KINDS: Final = (
     NOT_FOUND,
     BAD_METHOD,
     UNAUTHORIZED,
+    CROSS_SITE,
+    VISITS_OFF,
+    LOGIN_OFF,
+    PROVIDER_SILENT,
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
     MEDIA_TYPE,
@@ -241,6 +272,8 @@ OWN_KINDS: Final = (
     TRACE_NOT_FOUND,
     TRACE_CLOSED,
     OPERATORS_ONLY,
+    SCOPE_MISSING,
+    FORBIDDEN,
 )
 """Kinds that the server itself finds."""
 

@@ -1,22 +1,23 @@
-"""The outermost layer of every request: the access key, headers, the access log, counts, and errors that nobody expected."""
+"""The outermost layer of every request: who sent it, headers, the access log, counts, and errors that nobody expected."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from holdfast.errors import HoldfastError
+from holdfast.server.callers import set_caller
 from holdfast.server.channels.routes import PREFIX as SIGNED
 from holdfast.server.faults import log_fault
+from holdfast.server.identities.identifying import Identities, set_identified
 from holdfast.server.metrics import Metrics
-from holdfast.server.problems import UNAUTHORIZED, Refused
+from holdfast.server.problems import Refused
 from holdfast.server.replies import problem_reply
+from holdfast.server.rules import OPEN
 
 _access: Final = logging.getLogger("holdfast.access")
 _log: Final = logging.getLogger(__name__)
@@ -24,15 +25,17 @@ _CLIENT_LEFT: Final = 499
 
 
 class Rim:
-    """Plain ASGI, because it is around every request. ``keys`` empty: everybody may."""
+    """Plain ASGI, because it is around every request."""
 
-    def __init__(self, app: ASGIApp, *, node: str, metrics: Metrics, keys: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, *, node: str, metrics: Metrics, identities: Identities) -> None:
         self._app = app
         self._node = node
         self._metrics = metrics
-        self._keys = [_digest(key.encode()) for key in keys]
+        self._identities = identities
+        access = identities.access
+        self._closed = {"/metrics": access.metrics == "keys", "/readyz": access.readiness == "keys"}
         header = (b"x-holdfast-node", node.encode("latin-1", "replace"))
-        self._page_headers = [header, (b"x-content-type-options", b"nosniff")]
+        self._page_headers = [header, *_SAFE_HEADERS, *(_HTTPS_HEADERS if access.https else ())]
         self._api_headers = [*self._page_headers, (b"cache-control", b"no-store")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,8 +56,9 @@ class Rim:
             await send(message)
 
         try:
-            if under_v1 and self._keys and not scope["path"].startswith(SIGNED) and not self._may(scope):
-                await problem_reply(Refused(UNAUTHORIZED), Request(scope))(scope, receive, send_on)
+            refusal = await self._identified(scope, under_v1)
+            if refusal is not None:
+                await problem_reply(refusal, Request(scope))(scope, receive, send_on)
             else:
                 await self._app(scope, receive, send_on)
         except ClientDisconnect:
@@ -68,12 +72,18 @@ class Rim:
         finally:
             self._note(scope, status, time.perf_counter() - started)
 
-    def _may(self, scope: Scope) -> bool:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        scheme, _, key = given.partition(b" ")
-        digest = _digest(key.strip())
-        known = [hmac.compare_digest(digest, one) for one in self._keys]  # all of them, however early one fits
-        return scheme.lower() == b"bearer" and any(known)
+    async def _identified(self, scope: Scope, under_v1: bool) -> Exception | None:
+        """Notes who asks; why nobody is let in, where that is so."""
+        path = scope["path"]
+        if not (under_v1 or self._closed.get(path)) or path.startswith(SIGNED) or (scope["method"], path) in OPEN:
+            return None
+        try:
+            found = await self._identities.identify(scope)
+        except (Refused, HoldfastError) as error:
+            return error
+        set_identified(scope, found)
+        set_caller(scope, found.caller)
+        return None
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         template, method = _template(scope), scope["method"]
@@ -84,11 +94,15 @@ class Rim:
             _access.info("%s %s %d %.1f ms node=%s", method, template, status, seconds * 1000, self._node)
 
 
+_SAFE_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_HTTPS_HEADERS: Final = ((b"strict-transport-security", b"max-age=31536000"),)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()
 
 
 def _template(scope: Scope) -> str:

@@ -41,7 +41,7 @@ class RunningTurn:
     """A turn's events, from its start to ``done`` or ``error``; any number may follow it, each from where it likes.
 
     Attributes:
-        run: the attempt that tells now; a part of the events' ids.
+        tenant: as the store names it. run: the attempt that tells now; a part of the events' ids.
         text: the input; None where only its id is known (a turn that is joined).
         begun: whether its handler was started here.
         streams: whether its events come here while it runs on another node.
@@ -69,11 +69,15 @@ class RunningTurn:
         "shown",
         "streams",
         "task",
+        "tenant",
         "text",
         "turn_id",
     )
 
-    def __init__(self, session_id: str, turn_id: str, text: str | None, *, streams: bool = False) -> None:
+    def __init__(
+        self, session_id: str, turn_id: str, text: str | None, *, streams: bool = False, tenant: str = ""
+    ) -> None:
+        self.tenant = tenant
         self.session_id = session_id
         self.turn_id = turn_id
         self.text = text

@@ -9,7 +9,6 @@ from fastapi import FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from holdfast.errors import SessionNotFound
 from holdfast.server import shapes
 from holdfast.server.bodies import new_session
 from holdfast.server.describing import body_of, described
@@ -20,7 +19,7 @@ from holdfast.server.replies import json_reply
 
 def add_session_routes(app: FastAPI, node: Node) -> None:
     """The routes over this node's store."""
-    store, masker, settings = node.store, node.assistant.masker, node.config.server
+    guard, masker, settings = node.guard, node.assistant.masker, node.config.server
 
     @app.post(
         "/v1/sessions",
@@ -42,7 +41,8 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
     )
     async def create(request: Request) -> Response:
         wanted = await new_session(request, settings.max_body_bytes)
-        session = await store.create(user=wanted.user)
+        mine = guard.of(request)
+        session = await mine.store.create(user=mine.user(wanted.user))
         shown = shapes.session_of(session, masker, [])
         return json_reply(shown, 201, {"Location": f"/v1/sessions/{session.id}"})
 
@@ -50,16 +50,22 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
         "/v1/sessions",
         tags=["sessions"],
         **described(
-            "A user's own conversations, newest first", shapes.SessionList, "invalid-request", "store-unavailable"
+            "A user's own conversations, newest first",
+            shapes.SessionList,
+            *("invalid-request", "store-unavailable"),
         ),
     )
     async def listed(
-        user: Annotated[str, Query(min_length=1, max_length=256, description="Whose.")],
+        request: Request,
+        user: Annotated[
+            str, Query(max_length=256, description="Whose; the caller's own where it is left out, if it is a user.")
+        ] = "",
         cursor: Annotated[str, Query(max_length=2000, description="From the page before.")] = "",
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
     ) -> Response:
-        page = await store.by_user(user, cursor=cursor, limit=limit)
-        found = await asyncio.gather(*[store.load(session_id, tail=0) for session_id in page.ids])
+        mine = guard.of(request)
+        page = await mine.store.by_user(mine.listed(user), cursor=cursor, limit=limit)
+        found = await asyncio.gather(*[mine.store.load(session_id, tail=0) for session_id in page.ids])
         return json_reply(shapes.SessionList([shapes.summary_of(one) for one in found if one is not None], page.cursor))
 
     @app.get(
@@ -70,6 +76,7 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
         ),
     )
     async def shown(
+        request: Request,
         session_id: SessionId,
         allow_stale: Annotated[
             bool,
@@ -78,20 +85,24 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
             ),
         ] = False,
     ) -> Response:
-        session = await store.load(session_id, tail=0, allow_stale=allow_stale)
-        if session is None:
-            raise SessionNotFound("There is no such session, or it has expired.")
+        session = await guard.of(request).read(session_id, allow_stale=allow_stale)
         headers = {"Age": str(round(session.age)), "Cache-Control": "no-store"} if session.stale else None
-        return json_reply(shapes.session_of(session, masker, node.desk.ids(session_id)), headers=headers)
+        return json_reply(
+            shapes.session_of(session, masker, node.desk.ids(session_id, tenant=session.tenant)), headers=headers
+        )
 
     @app.delete(
         "/v1/sessions/{session_id}",
         tags=["sessions"],
-        **described("Delete a conversation", None, "session-not-found", "invalid-id", "store-unavailable", status=204),
+        **described(
+            "Delete a conversation",
+            None,
+            *("session-not-found", "invalid-id", "store-unavailable"),
+            status=204,
+        ),
     )
-    async def deleted(session_id: SessionId) -> Response:
-        if not await store.delete(session_id):
-            raise SessionNotFound("There is no such session, or it has expired.")
+    async def deleted(request: Request, session_id: SessionId) -> Response:
+        await guard.of(request).delete(session_id)
         return Response(None, 204)
 
     @app.get(
@@ -104,16 +115,16 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
         ),
     )
     async def messages(
+        request: Request,
         session_id: SessionId,
         start: Annotated[
             int | None, Query(ge=0, le=2**53, description="Position of the first; without it, the last ones.")
         ] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
-        session = await store.load(session_id, tail=0)
-        if session is None:
-            raise SessionNotFound("There is no such session, or it has expired.")
-        page = await store.read_log(session_id, start=start, limit=limit)
+        mine = guard.of(request)
+        session = await mine.read(session_id)
+        page = await mine.store.read_log(session_id, start=start, limit=limit)
         state = dict(session.state)
         items = [
             shapes.message_of(page.start + index, masker.message(message, state))

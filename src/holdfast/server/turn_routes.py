@@ -49,7 +49,7 @@ _REFUSALS: Final = (
 
 def add_turn_routes(app: FastAPI, node: Node) -> None:
     """The routes over this node's desk."""
-    desk, settings = node.desk, node.config.server
+    desk, guard, settings = node.desk, node.guard, node.config.server
 
     @app.post(
         "/v1/sessions/{session_id}/turns",
@@ -81,7 +81,17 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
         turn_id = idempotency_key_of(request) or new_turn_id()
         body = await new_turn(request, settings.max_body_bytes, settings.max_input_chars)
         streams = _streams(request)
-        turn, shared = desk.post(session_id, turn_id, body.input, body.on_busy or settings.on_busy, streams=streams)
+        mine = guard.of(request)
+        await mine.may_write(session_id, checked_later=True)
+        turn, shared = desk.post(
+            session_id,
+            turn_id,
+            body.input,
+            body.on_busy or settings.on_busy,
+            streams=streams,
+            tenant=mine.caller.tenant,
+            user="" if mine.speaks_for_all else mine.caller.user,
+        )
         if streams:
             return await _streamed(turn, last_event_id, request)
         await turn.settled()
@@ -113,7 +123,9 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
         last_event_id = last_event_id_of(request)
         if saw_the_end(last_event_id):
             return Response(None, 204)
-        return await _streamed(desk.follow(session_id, turn_id), last_event_id, request)
+        mine = guard.of(request)
+        await mine.may_follow(session_id)
+        return await _streamed(desk.follow(session_id, turn_id, tenant=mine.caller.tenant), last_event_id, request)
 
     @app.get(
         "/v1/sessions/{session_id}/turns/{turn_id:path}/trace",
@@ -121,7 +133,14 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
         **described(
             "How a turn was answered",
             shapes.Trace,
-            *("trace-not-found", "trace-closed", "invalid-request", "invalid-id", "store-unavailable"),
+            *(
+                "trace-not-found",
+                "session-not-found",
+                "trace-closed",
+                "invalid-request",
+                "invalid-id",
+                "store-unavailable",
+            ),
             text="What each attempt understood, decided, looked up, called and asked a model, for a while after its end. For "
             "operators, and where `[trace] on_page` says so for everybody.",
         ),
@@ -129,7 +148,9 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
     async def trace(session_id: SessionId, turn_id: TurnId, request: Request) -> Response:
         if not sees_traces(request, node.config):
             raise Refused(TRACE_CLOSED)
-        found = await node.store.read_trace(session_id, turn_id)
+        mine = guard.of(request)
+        await mine.may_follow(session_id, action="turn.trace")
+        found = await mine.store.read_trace(session_id, turn_id)
         if found is None:
             raise Refused(TRACE_NOT_FOUND)
         return json_reply(shapes.trace_of(found))
@@ -148,8 +169,10 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
             accepted=shapes.Pending,
         ),
     )
-    async def cancel(session_id: SessionId, turn_id: TurnId) -> Response:
-        ended = await desk.cancel(session_id, turn_id)
+    async def cancel(session_id: SessionId, turn_id: TurnId, request: Request) -> Response:
+        mine = guard.of(request)
+        await mine.may_write(session_id)
+        ended = await desk.cancel(session_id, turn_id, tenant=mine.caller.tenant)
         return json_reply(ended, 202 if isinstance(ended, shapes.Pending) else 200)
 
     @app.post(
@@ -159,7 +182,14 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
             "Tell a turn what it waits for",
             shapes.Signalled,
             "turn-not-found",
-            *("malformed", "body-too-large", "body-too-slow", "unsupported-media-type", "invalid-request"),
+            *(
+                "session-not-found",
+                "malformed",
+                "body-too-large",
+                "body-too-slow",
+                "unsupported-media-type",
+                "invalid-request",
+            ),
             *("invalid-id", "store-unavailable", "outcome-unknown"),
             body=body_of(shapes.NewSignal, {"value": {"approved": True}}),
             text="The turn goes on at once, on any node. The first signal of a name counts; sending it again changes nothing.",
@@ -168,7 +198,10 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
     )
     async def signal(session_id: SessionId, name: SignalName, request: Request) -> Response:
         body = await new_signal(request, settings.max_body_bytes)
-        return json_reply(await desk.signal(session_id, name, body.value, body.turn_id), 202)
+        mine = guard.of(request)
+        await mine.may_write(session_id)
+        told = await desk.signal(session_id, name, body.value, body.turn_id, tenant=mine.caller.tenant)
+        return json_reply(told, 202)
 
 
 def new_turn_id() -> str:

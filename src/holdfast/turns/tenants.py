@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from holdfast.sessions.ids import MAX_ID
+from holdfast.sessions.ids import MARK, MAX_ID
 
 FAILED: Final = "\x1ffailed"
 """Notes of turns that failed for good."""
@@ -22,9 +22,13 @@ DELIVERIES: Final = "\x1fdeliveries"
 AUDIT: Final = "\x1faudit"
 """Who read or did what."""
 
+REVOKED: Final = "\x1frevoked"
+"""Signed cookies that are not good any more."""
+
 
 def belonging(tenant: str, mark: str) -> str:
-    """The tenant of this kind that belongs to ``tenant``."""
+    """The tenant of this kind that belongs to ``tenant``: no caller can name it (`sessions.ids.checked_tenant`)."""
     if len(tenant) + len(mark) > MAX_ID:
-        tenant = hashlib.blake2b(tenant.encode(), digest_size=32).hexdigest()
+        # the mark before it keeps it apart from a tenant that has this digest for its name
+        tenant = MARK + hashlib.blake2b(tenant.encode(), digest_size=32).hexdigest()
     return tenant + mark
