@@ -342,7 +342,7 @@ async def test_all_sessions_of_a_user_share_one_budget(no_settings_around: None)
         assert "budget" in await ask("s-10", "ann")
         assert "Two days" in await ask("s-11", "bob"), "the budget is one user's"
         assert not {"ann", "bob"} & {session async for session in store.scan()}
-        assert (await store.for_tenant(belonging("", USERS)).get("ann"))[KEY]["tokens"] == 500
+        assert (await store.for_kept(belonging("", USERS)).get("ann"))[KEY]["tokens"] == 500
 
 
 async def test_a_users_share_is_entered_once_however_often_the_turn_runs() -> None:

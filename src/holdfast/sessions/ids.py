@@ -8,6 +8,8 @@ from typing import Final
 from holdfast.errors import InvalidId
 
 MAX_ID: Final = 256
+MARK: Final = "\x1f"
+"""What no caller's tenant holds."""
 
 
 def checked_id(kind: str, value: object) -> str:
@@ -32,6 +34,15 @@ def checked_text(what: str, value: object) -> str:
 def checked_name(kind: str, value: object) -> str:
     """The same for an optional name (tenant, user), where "" means none."""
     return "" if value == "" or value is None else checked_id(kind, value)
+
+
+def checked_tenant(value: object) -> str:
+    """A tenant as a caller may name it: as `checked_name`, without U+001F, behind which stands what Holdfast keeps for a tenant
+    apart from its sessions (`turns.tenants`)."""
+    tenant = checked_name("tenant", value)
+    if MARK in tenant:
+        raise InvalidId("a tenant id holds no U+001F")
+    return tenant
 
 
 def new_id() -> str:

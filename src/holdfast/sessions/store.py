@@ -50,7 +50,7 @@ from holdfast.errors import (
 from holdfast.sessions.codec import Codec
 from holdfast.sessions.durations import Duration, milliseconds
 from holdfast.sessions.forks import ForkReports, OnFork
-from holdfast.sessions.ids import checked_id, checked_name, checked_text, new_id
+from holdfast.sessions.ids import checked_id, checked_name, checked_tenant, checked_text, new_id
 from holdfast.sessions.message import Message, MessageCodec
 from holdfast.sessions.near_cache import NearCache, advanced
 from holdfast.sessions.session import Messages, Session
@@ -89,7 +89,11 @@ class SessionStore:
         self._anonymous = Birth("", settings.ttl_ms, settings.max_age_ms)
 
     def for_tenant(self, tenant: str) -> Self:
-        """The same store, for another tenant's sessions; closing either closes both."""
+        """The same store, for another tenant's sessions; closing either closes both. Raises `InvalidId`."""
+        return self.for_kept(checked_tenant(tenant))
+
+    def for_kept(self, tenant: str) -> Self:
+        """The same for a tenant's name that comes from this store itself: also one of `turns.tenants`, which no caller may name."""
         settings = msgspec.structs.replace(self.settings, tenant=checked_name("tenant", tenant))
         other = type(self)(self.backend, settings, self.cache)
         other.codec.compression = self.codec.compression

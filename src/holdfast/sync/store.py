@@ -11,7 +11,7 @@ from urllib.parse import quote
 from holdfast import wiring
 from holdfast.backends.records import Finding, Version
 from holdfast.sessions.durations import Duration
-from holdfast.sessions.ids import checked_name
+from holdfast.sessions.ids import checked_tenant
 from holdfast.sessions.message import Message
 from holdfast.sessions.session import Session
 from holdfast.sessions.settings import OptionsBesideTtl, StoreOptions, settings_from
@@ -49,7 +49,7 @@ class Store(SessionStore):
         """The same store, for another tenant's sessions; closing either closes both."""
         other = object.__new__(type(self))
         other._connection = self._connection
-        other._tenant = checked_name("tenant", tenant)
+        other._tenant = checked_tenant(tenant)
         return other
 
     def open(self) -> Self:

@@ -63,8 +63,8 @@ class TurnStore(SessionStore):
         self.failure_text: FailureText = no_text
         """What the user is told of a turn that failed for good; it enters the log after the input. "" tells nothing."""
 
-    def for_tenant(self, tenant: str) -> Self:
-        other = super().for_tenant(tenant)
+    def for_kept(self, tenant: str) -> Self:
+        other = super().for_kept(tenant)
         other.leases, other.handlers, other._background = self.leases, self.handlers, self._background
         other.loops = self.loops
         other.observer, other.setbacks, other.failure_text = self.observer, self.setbacks, self.failure_text
@@ -199,7 +199,7 @@ class TurnStore(SessionStore):
 
     def takeover(self, found: Overdue, *, on_event: Emit | None = None) -> Takeover:
         """The way to run a turn that ``overdue`` named, with its registered handler. It waits for nobody."""
-        store = self if found.key.tenant == self.settings.tenant else self.for_tenant(found.key.tenant)
+        store = self if found.key.tenant == self.settings.tenant else self.for_kept(found.key.tenant)
         return Takeover(
             store,
             found.key,
@@ -309,7 +309,7 @@ class TurnStore(SessionStore):
     @property
     def deliveries(self) -> Self:
         """The same store for turns that bring replies to where their messages came from; recovered along with this one's."""
-        return self.for_tenant(belonging(self.settings.tenant, DELIVERIES))
+        return self.for_kept(belonging(self.settings.tenant, DELIVERIES))
 
     def turn(
         self,

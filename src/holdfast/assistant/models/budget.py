@@ -121,7 +121,7 @@ class Spending:
 
     def _records(self, tenant: str) -> TurnStore:
         assert self._store is not None
-        return self._store.for_tenant(belonging(tenant, USERS))
+        return self._store.for_kept(belonging(tenant, USERS))
 
     def _since(self) -> int:
         return int(self._now() // self._settings.per * self._settings.per)
