@@ -18,6 +18,7 @@ from holdfast.turns.store import TurnStore
 
 if TYPE_CHECKING:
     from holdfast.backends.redis.init_server import Initialised
+    from holdfast.encryption import Encryption
 
 Opener = Callable[[str, StoreSettings], Awaitable[Backend]]
 
@@ -25,9 +26,10 @@ Opener = Callable[[str, StoreSettings], Awaitable[Backend]]
 class _Opening:
     """A store about to be opened: ``await`` it, or enter it with ``async with``."""
 
-    def __init__(self, url: str, settings: StoreSettings) -> None:
+    def __init__(self, url: str, settings: StoreSettings, encryption: Encryption | None) -> None:
         self._url = url
         self._settings = settings
+        self._encryption = encryption
         self._store: TurnStore | None = None
 
     def __await__(self) -> Generator[Any, None, TurnStore]:
@@ -42,15 +44,18 @@ class _Opening:
             await self._store.close()
 
     async def _open(self) -> TurnStore:
-        return TurnStore(await open_backend(self._url, self._settings), self._settings)
+        store = TurnStore(await open_backend(self._url, self._settings, self._encryption), self._settings)
+        forget_erased(store)
+        return store
 
 
-def open_store(url: str, **options: Unpack[StoreOptions]) -> _Opening:
+def open_store(url: str, *, encryption: Encryption | None = None, **options: Unpack[StoreOptions]) -> _Opening:
     """Opens the store behind a URL: ``async with open_store(url) as store`` or ``store = await open_store(url)``.
 
     URLs: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite::memory:``,
     ``redis://user:password@host:6379/0``, ``redis+sentinel://h:p,h:p/service/0``, ``redis+cluster://h:p,h:p``, ``unix:///path``;
-    ``rediss`` for TLS. Options: see `holdfast.StoreSettings`; durations are seconds or text like ``"2h"``.
+    ``rediss`` for TLS. Options: see `holdfast.StoreSettings`; durations are seconds or text like ``"2h"``. With ``encryption``
+    (`holdfast.encryption.Encryption`) all that sessions hold is encrypted at rest.
 
     Raises `UnknownScheme`, `ConfigError` (an option, the URL, a server that cannot keep the promises), `MissingExtra`
     and `StoreUnavailable`.
@@ -58,7 +63,7 @@ def open_store(url: str, **options: Unpack[StoreOptions]) -> _Opening:
     if not isinstance(url, str):
         raise ConfigError(f"a store's URL is text, not {type(url).__name__}")
     _opener(url)
-    return _Opening(url, settings_from(options))
+    return _Opening(url, settings_from(options), encryption)
 
 
 def lives_in_process(url: str) -> bool:
@@ -80,9 +85,42 @@ def anchored(url: str) -> str:
     return url if path is None else f"sqlite:///{quote(path)}?synchronous={_sqlite_path(url)[1]}"
 
 
-async def open_backend(url: str, settings: StoreSettings) -> Backend:
+async def open_backend(url: str, settings: StoreSettings, encryption: Encryption | None = None) -> Backend:
     """The backend alone, for tools that work below sessions."""
-    return await _opener(url)(url, settings)
+    inner = await _opener(url)(url, settings)
+    if encryption is None:
+        return inner
+    try:
+        return await _encrypted(inner, url, settings, encryption)
+    except BaseException:
+        await inner.close()
+        raise
+
+
+async def _encrypted(inner: Backend, url: str, settings: StoreSettings, encryption: Encryption) -> Backend:
+    from holdfast.encryption.backend import EncryptedBackend
+    from holdfast.encryption.vault import Vault
+
+    place = vault_of(url, encryption)
+    apart = place != url and not (place == "memory:" and url == "memory:")
+    backend = await _opener(place)(place, settings) if apart else inner
+    vault = Vault(backend, encryption.kms, owned=apart, timeout_ms=settings.timeout_ms, key_age=encryption.key_age)
+    return EncryptedBackend(inner, vault, allow_plaintext=encryption.allow_plaintext)
+
+
+def vault_of(url: str, encryption: Encryption) -> str:
+    """The URL of the store with users' keys: the one that was given, a file beside a SQLite file, or the store's own."""
+    if encryption.vault:
+        return encryption.vault
+    path = file_of(url)
+    return url if path is None else f"sqlite:///{quote(path)}.keys"
+
+
+def forget_erased(store: TurnStore) -> None:
+    """Has the store's near cache forget a user who was erased, on whichever node; nothing where it is not encrypted."""
+    vault = getattr(store.backend, "vault", None)
+    if vault is not None:
+        vault.listeners.append(lambda erasure: store.cache.forget_user(erasure.tenant, erasure.user))
 
 
 def _opener(url: str) -> Opener:

@@ -229,6 +229,15 @@ class Packs(Protocol):
         ...
 
 
+@runtime_checkable
+class Scrubs(Protocol):
+    """What only some backends do: get rid of what was deleted, where copies of it are left in files of theirs."""
+
+    async def scrub(self) -> str:
+        """After an erasure; it may take seconds. Returns what is left, and what to do about that; "" where nothing is."""
+        ...
+
+
 class Backend(Sessions, Turns, Streams, Signals, Protocol):
     """All four, and an end. Whoever opens a backend closes it."""
 

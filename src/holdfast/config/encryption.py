@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, SecretStr, model_validator
 
 from holdfast.config.fields import Section
+from holdfast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from holdfast.encryption import Encryption, Kms
 
 
 class EncryptionSection(Section):
@@ -36,6 +42,17 @@ class EncryptionSection(Section):
         """Whether there is any key."""
         return bool(self.keys or self.key_files or self.kms)
 
+    def opened(self) -> Encryption | None:
+        """What `holdfast.open_store` takes; None where there is no key. Raises `ConfigError`, and `MissingExtra` without
+        cryptography."""
+        if not self.enabled:
+            return None
+        from holdfast.encryption import Encryption, KeyRing
+
+        keys = {name: key.get_secret_value() for name, key in self.keys.items()}
+        kms = _service(self.kms) if self.kms else KeyRing.read(keys, self.key_files, self.current)
+        return Encryption(kms, self.vault, self.allow_plaintext)
+
     @model_validator(mode="after")
     def _one_ring(self) -> EncryptionSection:
         if self.kms and (self.keys or self.key_files):
@@ -50,3 +67,16 @@ class EncryptionSection(Section):
         if not self.enabled and (self.vault or self.allow_plaintext):
             raise ValueError("there is no key: set keys, key_files or kms")
         return self
+
+
+def _service(path: str) -> Kms:
+    """What the factory at ``package.module:factory`` makes."""
+    module, colon, name = path.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), name) if colon else None
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"encryption.kms = {path!r} cannot be imported: {error}") from error
+    if not callable(factory):
+        raise ConfigError(f"encryption.kms = {path!r} is not of the form package.module:factory")
+    found: Kms = factory()
+    return found

@@ -224,8 +224,10 @@ class EncryptedBackend:
         return findings
 
     async def close(self) -> None:
-        await self.vault.close()
-        await self.inner.close()
+        try:
+            await self.vault.close()
+        finally:
+            await self.inner.close()
 
     # --- lives and owners ---
 

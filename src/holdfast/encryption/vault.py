@@ -54,13 +54,17 @@ class Vault:
     """Finds, makes, rotates and destroys owners' keys.
 
     Args:
-        backend: where the records are; not encrypted itself, because keys are wrapped. The caller's to close.
+        backend: where the records are; not encrypted itself, because keys are wrapped. ``owned``: closed with the vault.
         kms: wraps them.
         key_age: after so many seconds without a look at what was erased, no kept key is used any more.
     """
 
-    def __init__(self, backend: Backend, kms: Kms, *, timeout_ms: int = 5_000, key_age: float = 1.0) -> None:
+    def __init__(
+        self, backend: Backend, kms: Kms, *, owned: bool = True, timeout_ms: int = 5_000, key_age: float = 1.0
+    ) -> None:
         self.kms = kms
+        self.backend = backend
+        self._owned = owned
         settings = StoreSettings(tenant=KEYS, timeout_ms=timeout_ms, cache_bytes=1 << 20)
         self._keys = SessionStore(backend, settings)
         self._erased = SessionStore(backend, msgspec.structs.replace(settings, tenant=ERASED, cache_bytes=0))
@@ -76,6 +80,8 @@ class Vault:
         await self.feed.close()
         self._ciphers.clear()
         self._current.clear()
+        if self._owned:
+            await self.backend.close()
 
     # --- keys for use ---
 

@@ -116,6 +116,12 @@ class NearCache:
             self._doubted.discard(key)
             self.bytes -= entry[1]
 
+    def forget_user(self, tenant: str, user: str) -> None:
+        """Drops all of a user's sessions, in the tenant and what is kept beside it."""
+        for key, (record, _, _, _) in list(self._entries.items()):
+            if record.user == user and key.tenant.partition("\x1f")[0] == tenant:
+                self.drop(key)
+
     def clear(self) -> None:
         self._entries.clear()
         self._doubted.clear()

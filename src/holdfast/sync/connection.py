@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,13 +17,20 @@ from holdfast.turns.store import TurnStore
 from holdfast.turns.turn import Handler
 from holdfast.wiring import anchored, lives_in_process, open_backend, shown_url
 
+if TYPE_CHECKING:
+    from holdfast.encryption import Encryption
+
 
 class _Life:
     """The connection in one process. Everything but the making of it happens on that process's loop."""
 
-    def __init__(self, url: str, settings: StoreSettings) -> None:
+    def __init__(self, url: str, settings: StoreSettings, encryption: Encryption | None) -> None:
         async def open_it() -> Backend:
-            return await open_backend(url, settings)
+            backend = await open_backend(url, settings, encryption)
+            if (vault := getattr(backend, "vault", None)) is not None:
+                cache = self.first.cache
+                vault.listeners.append(lambda erasure: cache.forget_user(erasure.tenant, erasure.user))
+            return backend
 
         scheme = url.partition(":")[0].lower()
         self.home = loop_thread()
@@ -58,8 +65,9 @@ class Connection:
         settings: the store's settings; further tenants get the same.
     """
 
-    def __init__(self, url: str, settings: StoreSettings) -> None:
+    def __init__(self, url: str, settings: StoreSettings, encryption: Encryption | None = None) -> None:
         self.url = anchored(url)
+        self._encryption = encryption
         self.settings = settings
         self.handlers: dict[str, tuple[Callable[..., Any], Handler]] = {}
         """Registered by name: the user's function, and what runs it on the loop."""
@@ -97,7 +105,7 @@ class Connection:
     def _begin(self, process: Process) -> _Life:
         if process != self._made_in:
             self._check_inherited()
-        life = self._lives.setdefault(process, _Life(self.url, self.settings))
+        life = self._lives.setdefault(process, _Life(self.url, self.settings, self._encryption))
         life.home.members.add(life)
         return life
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 from urllib.parse import quote
 
 from holdfast import wiring
@@ -25,6 +25,9 @@ from holdfast.turns.store import TurnStore
 from holdfast.turns.traces import TurnTrace
 from holdfast.turns.turn import Handler
 
+if TYPE_CHECKING:
+    from holdfast.encryption import Encryption
+
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
 
@@ -39,10 +42,10 @@ class Store(SessionStore):
     from many threads, and by each process after a fork.
     """
 
-    def __init__(self, url: str, **options: Unpack[StoreOptions]) -> None:
+    def __init__(self, url: str, *, encryption: Encryption | None = None, **options: Unpack[StoreOptions]) -> None:
         wiring.open_store(url, **options)  # a wrong URL or option is an error now, not at the first call
         settings = settings_from(options)
-        self._connection = Connection(url, settings)
+        self._connection = Connection(url, settings, encryption)
         self._tenant = settings.tenant
 
     def for_tenant(self, tenant: str) -> Self:
@@ -329,13 +332,13 @@ class SqliteSessionStore(Store):
         super().__init__(f"sqlite:{place}?synchronous={synchronous}", **_with_ttl(options, ttl))
 
 
-def open_store(url: str, **options: Unpack[StoreOptions]) -> Store:
+def open_store(url: str, *, encryption: Encryption | None = None, **options: Unpack[StoreOptions]) -> Store:
     """The blocking store behind a URL; URLs and options as of `holdfast.open_store`.
 
     It connects on first use, or at once where it is entered: ``with open_store(url) as store``. Raises `UnknownScheme` and
     `ConfigError` here; what the server says comes with the first use.
     """
-    return Store(url, **options)
+    return Store(url, encryption=encryption, **options)
 
 
 def _with_ttl(options: OptionsBesideTtl, ttl: Duration | None) -> StoreOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -29,7 +30,7 @@ from holdfast.backends.records import (
     Version,
 )
 from holdfast.backends.sqlite import sessions, signals, streams, turns
-from holdfast.backends.sqlite.connecting import Synchronous
+from holdfast.backends.sqlite.connecting import Synchronous, emptied_wal
 from holdfast.backends.sqlite.figures import measures_of
 from holdfast.backends.sqlite.hub import Hub, SqliteWatch
 from holdfast.backends.sqlite.lane import Lane
@@ -163,6 +164,17 @@ class SqliteBackend:
         level: Literal["ok", "bad"] = "ok" if room > _ROOM else "bad"
         mend = "" if room > _ROOM else "free space: writes are refused once the disk is full"
         return [*found, Finding(level, "disk", f"{room >> 20} MB free", mend)]
+
+    async def scrub(self) -> str:
+        """Moves the write-ahead log into the file, where what was deleted is overwritten, and cuts it to nothing."""
+        if not self._is_shared:
+            return ""
+        emptied = await asyncio.get_running_loop().run_in_executor(None, emptied_wal, self.path)
+        return (
+            ""
+            if emptied
+            else f"{self.path}-wal is in use and could not be emptied; it is when the last process closes the file"
+        )
 
     def measures(self) -> list[Measure]:
         return measures_of(self.path if self._is_shared else "", self._writing, self._reading)

@@ -41,6 +41,9 @@ def connect(path: str, synchronous: Synchronous, *, read_only: bool) -> sqlite3.
     try:
         db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         db.execute("PRAGMA temp_store = memory")
+        db.execute(
+            "PRAGMA secure_delete = on"
+        )  # what was deleted leaves the file; no slower here (docs/decisions/encryption.md)
         (mode,) = db.execute("PRAGMA journal_mode = wal").fetchone()
         if mode not in ("wal", "memory"):
             raise ServerUnsuitable(
@@ -54,6 +57,25 @@ def connect(path: str, synchronous: Synchronous, *, read_only: bool) -> sqlite3.
         db.close()
         raise
     return db
+
+
+_SCRUB_S: Final = 3.0
+
+
+def emptied_wal(path: str) -> bool:
+    """Writes the log back into the file and cuts it to no bytes; False where readers kept it in use for seconds."""
+    db = connect(path, "full", read_only=False)
+    try:
+        deadline = time.monotonic() + _SCRUB_S
+        while True:
+            (busy, _, _) = db.execute("PRAGMA wal_checkpoint(truncate)").fetchone()
+            if not busy or time.monotonic() > deadline:
+                return not busy
+            time.sleep(0.02)
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        db.close()
 
 
 def patiently(attempt: Callable[[], T], timeout: float) -> T:
