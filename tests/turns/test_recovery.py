@@ -251,7 +251,7 @@ async def test_discarding(node: Store) -> None:
 
 async def test_a_note_without_a_failure_is_not_shown(node: Store) -> None:
     """The node died between the note and the failing commit."""
-    await node.failures.note(node.key("s"), "t", "echo", "RuntimeError: no", 5)
+    await node.failures.note(node.key("s"), "t", "echo", 5)
     assert await failures(node) == []
     await node.run_turn("s", "echo", input="x", turn_id="t")
     assert await failures(node) == []

@@ -22,6 +22,12 @@ _UNSETTLED_S: Final = 3600.0
 """So long a line may be ahead of its conversation: the turn that wrote it has not committed yet."""
 
 Line = dict[str, Any]
+"""What the list has of a conversation: since and turn. Why it was given stands in the conversation alone, with its user's key."""
+
+
+def of_line(value: Any) -> Line | None:
+    """The line of what a conversation says of its hand-over; None where it says nothing."""
+    return {name: value[name] for name in ("since", "turn")} if isinstance(value, dict) else None
 
 
 class WaitingList:
@@ -33,6 +39,7 @@ class WaitingList:
 
     async def enter(self, session_id: str, line: Line, most: int) -> bool:
         """Adds a conversation, or says that it is there; False where ``most`` wait already."""
+        line = of_line(line) or {}
         lines = await self._kept.get(_LIST)
         if lines.get(session_id) == line:
             return True
@@ -46,8 +53,10 @@ class WaitingList:
     async def leave(self, session_id: str, line: Line) -> None:
         """Takes the line out; one of a later hand-over of the same conversation stays."""
 
+        gone = of_line(line)
+
         def out(state: State) -> None:
-            if state.get(session_id) == line:
+            if of_line(state.get(session_id)) == gone:
                 del state[session_id]
 
         await self._kept.update(_LIST, out)
@@ -69,7 +78,7 @@ class WaitingList:
         loaded = await asyncio.gather(*[self._sessions.load(one, tail=2) for one in lines])
         kept: list[tuple[str, Session | None]] = []
         for (one, line), session in zip(lines.items(), loaded, strict=True):
-            if session is not None and session.state.get(KEY) == line:
+            if session is not None and of_line(session.state.get(KEY)) == of_line(line):
                 kept.append((one, session))
             elif time.time() - float(line["since"]) < _UNSETTLED_S:
                 kept.append((one, None))

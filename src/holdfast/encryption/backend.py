@@ -335,6 +335,8 @@ class EncryptedBackend:
         return reply
 
     async def _committed(self, key: SessionKey, delta: Delta, reply: CommitReply) -> CommitReply:
+        if delta.fence and isinstance(reply, Committed | Seen):
+            self._lives.ended(key, delta.turn_id)
         if isinstance(reply, Committed):
             known = self._lives.get(key)
             if known is None or known.incarnation != reply.incarnation:

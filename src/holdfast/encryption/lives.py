@@ -56,4 +56,8 @@ class Lives:
             self._inputs.popitem(last=False)
 
     def has_input(self, key: SessionKey, turn_id: str) -> bool:
-        return self._inputs.pop((key, turn_id), True)
+        return self._inputs.get((key, turn_id), True)
+
+    def ended(self, key: SessionKey, turn_id: str) -> None:
+        """The turn does not run here any more."""
+        self._inputs.pop((key, turn_id), None)

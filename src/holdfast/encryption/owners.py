@@ -7,18 +7,25 @@ from typing import Final
 
 from holdfast.backends.records import SessionKey
 from holdfast.encryption.envelope import OWNER_BYTES
+from holdfast.sessions.ids import MARK, shortened
 
-_MARK: Final = "\x1f"
+_FILED: Final = (MARK + "traces",)
+"""The tenants whose sessions are filed under a user and something else."""
 
 
 def tenant_proper(tenant: str) -> str:
     """The tenant whose data this is: what Holdfast keeps beside a tenant (see `turns.tenants`) belongs to the same."""
-    return tenant.partition(_MARK)[0]
+    return tenant.partition(MARK)[0]
 
 
 def owner_of(tenant: str, user: str) -> bytes:
-    """Stands for a user of a tenant in what is stored; of sessions without a user, for the tenant itself."""
-    return _digest(OWNER_BYTES, b"owner", tenant_proper(tenant), user)
+    """Stands for a user of a tenant in what is stored; of sessions without a user, for the tenant itself.
+
+    What is noted of a user's sessions, beside the tenant, is the user's too (`sessions.ids.filed_under`).
+    """
+    if tenant.endswith(_FILED):
+        user = user.rpartition(MARK)[0]
+    return _digest(OWNER_BYTES, b"owner", tenant_proper(tenant), shortened(user))
 
 
 def place_of(key: SessionKey) -> bytes:

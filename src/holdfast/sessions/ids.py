@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import Final
 
 from holdfast.errors import InvalidId
 
 MAX_ID: Final = 256
+_LONG_USER: Final = 200
 MARK: Final = "\x1f"
 """What no caller's tenant holds."""
 
@@ -43,6 +45,16 @@ def checked_tenant(value: object) -> str:
     if MARK in tenant:
         raise InvalidId("a tenant id holds no U+001F")
     return tenant
+
+
+def shortened(user: str) -> str:
+    """A user's name, or a digest of one that is so long that nothing can be added to it."""
+    return user if len(user) <= _LONG_USER else hashlib.blake2b(user.encode(), digest_size=32).hexdigest()
+
+
+def filed_under(user: str, what: str) -> str:
+    """The user under whom something is filed that belongs to a user and to one of its sessions: found by both together."""
+    return f"{shortened(user)}{MARK}{hashlib.blake2b(what.encode(), digest_size=16).hexdigest()}"
 
 
 def new_id() -> str:

@@ -25,7 +25,7 @@ async def end_failed(run: TurnRun, granted: Granted, error: str) -> Outcome | No
     turn = run.turn(granted, granted.record, {})
     if text := run.store.failure_text(turn):
         turn.reply(text, failed=True)
-    await run.store.failures.note(run.key, run.request.turn_id, run.request.handler, error, granted.attempt)
+    await run.store.failures.note(run.key, run.request.turn_id, run.request.handler, granted.attempt)
     return await _end(run, granted, turn, "failed", error)
 
 

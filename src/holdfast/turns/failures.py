@@ -58,9 +58,10 @@ class Failures:
         )
         self._notes = SessionStore(store.backend, settings)
 
-    async def note(self, key: SessionKey, turn_id: str, handler: str, error: str, attempts: int) -> None:
+    async def note(self, key: SessionKey, turn_id: str, handler: str, attempts: int) -> None:
         """Before a failure is committed."""
-        state = {"session": key.id, "turn": turn_id, "handler": handler, "error": error, "attempts": attempts}
+        # what went wrong may quote the conversation: it is in the outcome, with its user's key
+        state = {"session": key.id, "turn": turn_id, "handler": handler, "attempts": attempts}
         await self._notes.set(
             _note_id(key.id, turn_id), state, ttl=self._store.settings.outcome_age_ms / 1000, user=_USER
         )
@@ -72,8 +73,10 @@ class Failures:
             page = await self._notes.by_user(_USER, cursor=cursor, limit=_PAGE)
             for note_id in page.ids:
                 failure = await self._read(note_id)
-                if failure is not None and await self._outcome(failure.session_id, failure.turn_id) is not None:
-                    yield failure
+                if failure is None:
+                    continue
+                if (outcome := await self._outcome(failure.session_id, failure.turn_id)) is not None:
+                    yield msgspec.structs.replace(failure, error=outcome.error)
             if not (cursor := page.cursor):
                 return
 
@@ -146,8 +149,7 @@ class Failures:
             return None
         state = found.state
         return Failure(
-            *(state["session"], state["turn"], state["handler"], state["error"], state["attempts"]),
-            found.created_at or 0.0,
+            state["session"], state["turn"], state["handler"], "", state["attempts"], found.created_at or 0.0
         )
 
     async def _outcome(self, session_id: str, turn_id: str) -> Outcome | None:

@@ -11,15 +11,28 @@ from typing import Any, Self, TypeVar, Unpack
 import msgspec
 
 from holdfast.backends.contract import Backend
-from holdfast.backends.records import Conflict, Fenced, Granted, Overdue, Parked, Queued, Replay, Running, SessionKey
+from holdfast.backends.records import (
+    Conflict,
+    Fenced,
+    Granted,
+    Overdue,
+    Parked,
+    Queued,
+    Record,
+    Replay,
+    Running,
+    SessionKey,
+)
 from holdfast.errors import (
     ConfigError,
+    Erased,
     OutcomeUnknown,
     StoreError,
     TurnConflict,
     TurnFinished,
     TurnNotFound,
     TurnOvertaken,
+    UnreadableRecord,
 )
 from holdfast.sessions.durations import Duration, milliseconds
 from holdfast.sessions.ids import checked_id, checked_name, checked_text
@@ -90,10 +103,21 @@ class TurnStore(SessionStore):
 
     async def delete(self, session_id: str) -> bool:
         """As `SessionStore.delete`; what turns noted goes with their session."""
+        key = self.key(session_id)
+        known = self.cache.witness(key)
+        user = known.user if known is not None else await self._user_of(key)
         deleted = await super().delete(session_id)
         if deleted:
-            await self.traces.delete(session_id)
+            await self.traces.delete(session_id, user)
         return deleted
+
+    async def _user_of(self, key: SessionKey) -> str:
+        """Whose session this is, as far as it can be read: one that cannot may be deleted too."""
+        with suppress(UnreadableRecord, Erased):
+            found = await self.backend.load(key, tail=0)
+            if isinstance(found, Record):
+                return found.user
+        return ""
 
     def wrap_backend(self, wrap: Callable[[Backend], Backend]) -> None:
         """Puts a wrapper around the backend, for all that is done from now on (metrics). Stores that `for_tenant` made before

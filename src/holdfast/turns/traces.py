@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from holdfast.errors import HoldfastError, StoreError
+from holdfast.sessions.ids import filed_under
 from holdfast.turns.tenants import TRACES
 
 if TYPE_CHECKING:  # the store keeps traces, traces are kept in the store
@@ -85,7 +87,8 @@ class Traces:
             document = trace.document(error)
             changes = {_BORN: turn.session.incarnation, str(turn.attempt): document}
             keep = min(trace.keep, turn.session.ttl or trace.keep)
-            await self._notes.update(note_id, changes, user=turn.key.id, ttl=keep)
+            filed = filed_under(turn.session.user, turn.key.id)
+            await self._notes.update(note_id, changes, user=filed, ttl=keep)
         except HoldfastError as problem:
             _log.info("session %s: the trace of turn %s is not kept: %s", turn.key.id, turn.id, problem)
 
@@ -101,16 +104,27 @@ class Traces:
         attempts = [(int(name), document) for name, document in found.state.items() if name.isdecimal()]
         return TurnTrace(session_id, turn_id, sorted(attempts, key=lambda one: one[0]))
 
-    async def delete(self, session_id: str) -> None:
+    async def of_session(self, session_id: str, user: str) -> AsyncIterator[str]:
+        """The ids of the notes of a session of this user. Raises the store's errors."""
+        cursor = ""
+        while True:
+            page = await self._notes.by_user(filed_under(user, session_id), cursor=cursor, limit=_PAGE)
+            for note_id in page.ids:
+                yield note_id
+            if not (cursor := page.cursor):
+                return
+
+    async def drop(self, session_id: str, user: str) -> int:
+        """Deletes all of a session of this user, and says how many. Raises the store's errors."""
+        notes = [note_id async for note_id in self.of_session(session_id, user)]
+        await asyncio.gather(*[self._notes.delete(note_id) for note_id in notes])
+        return len(notes)
+
+    async def delete(self, session_id: str, user: str) -> None:
         """Those of a session that was deleted just now. Nobody can read what this leaves, and it expires by itself."""
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_DELETING_S):
-                cursor = ""
-                while True:
-                    page = await self._notes.by_user(session_id, cursor=cursor, limit=_PAGE)
-                    await asyncio.gather(*[self._notes.delete(note_id) for note_id in page.ids])
-                    if not (cursor := page.cursor):
-                        return
+                await self.drop(session_id, user)
 
 
 def _note_id(session_id: str, turn_id: str) -> str:
