@@ -56,7 +56,7 @@ _NAMES: Final = (
     "conversation|summary|start_of_turn|end_of_turn|start_header_id|end_header_id|reserved_\\d+|unused\\d+"
 )
 _TOKENS: Final = re.compile(
-    rf"(?:<(?=[|｜])|(?<=[|｜])(?=>)|<(?=/?(?:{_NAMES})(?![a-z0-9_.-])[^<>\n]{{0,200}})|<(?=</?SYS>>)"
+    rf"(?:<(?=[|｜]|/?data)|(?<=[|｜])(?=>)|<(?=/?(?:{_NAMES})(?![a-z0-9_.-])[^<>\n]{{0,200}})|<(?=</?SYS>>)"
     r"|\[(?=/?(?:INST|SYS|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT|gMASK|sMASK|MASK)\]))",
     re.IGNORECASE,
 )

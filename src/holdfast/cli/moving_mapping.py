@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.errors import ConfigError, InvalidId, InvalidInput
 from holdfast.sessions.durations import milliseconds
-from holdfast.sessions.ids import checked_id, checked_name
+from holdfast.sessions.ids import checked_id, checked_name, checked_tenant
 from holdfast.sessions.message import Role
 
 Form = Literal["json", "langchain", "openai-agents", "llamaindex"]
@@ -161,7 +161,7 @@ class Mapping:
             return Identity(
                 checked_id("session", parts["id"] or ""),
                 checked_name("user", parts.get("user") or ""),
-                checked_name("tenant", parts.get("tenant") or ""),
+                checked_tenant(parts.get("tenant") or ""),
             )
         except InvalidId as error:
             raise Unusable("bad_id", str(error)) from None
@@ -193,7 +193,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: there is no such file; --mapping names a TOML file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits, or nested too deep
         raise ConfigError(f"{file}: not TOML: {error}") from None
 
 

@@ -104,7 +104,9 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"{file}: cannot be read: it is nested too deep") from None
+    except ValueError as error:  # TOMLDecodeError, and Python's own for an integer of thousands of digits
         raise ConfigError(f"{file}: not TOML: {error}") from None
 
 

@@ -80,7 +80,7 @@ def load(path: Path) -> QuestionSet:
                 name = names.setdefault(text, f"{len(names):06d}")
                 documents[name] = text
                 questions.extend(q for q in (_question(qa, name) for qa in paragraph["qas"]) if q is not None)
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UnreadableDocument(
             str(path), f"not a question set in SQuAD's format ({type(error).__name__}: {error})"
         ) from error

@@ -77,7 +77,7 @@ async def whole_body(request: Request, max_bytes: int) -> bytes:
 async def _read(request: Request, max_bytes: int) -> bytes:
     """The whole body. It is counted while it comes: a length may be missing, or wrong."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
         raise _too_large(max_bytes)
     parts: list[bytes] = []
     size = 0
@@ -108,5 +108,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], request: Request, body: bytes) ->
         return decoder.decode(body)
     except msgspec.ValidationError as error:  # names the place, never the value
         raise Refused(INVALID, f"The body does not fit: {error}.") from None
+    except RecursionError:
+        raise Refused(MALFORMED, "The body is nested too deep.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Refused(MALFORMED, "The body is not JSON in UTF-8.") from None

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from holdfast.backends.records import EventChunks, SessionKey
 from holdfast.errors import InvalidInput, StoreError, UnreadableRecord
 from holdfast.sessions.codec import Codec
@@ -231,8 +233,10 @@ def decoded_events(codec: Codec, found: EventChunks) -> list[Event]:
     events: list[Event] = []
     last = 0
     for chunk in found.chunks:
-        with suppress(UnreadableRecord):
-            for number, kind, data in codec.decode(chunk):
+        with suppress(
+            UnreadableRecord, msgspec.ValidationError
+        ):  # the latter: it can be read, and is no list of events
+            for number, kind, data in msgspec.convert(codec.decode(chunk), list[Event]):
                 if number > last:
                     events.append((number, kind, data))
                     last = number
