@@ -16,7 +16,9 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parent))
 warnings.simplefilter("ignore")  # of our dependencies, which are read anew here
 
-import fuzz_targets  # noqa: F401, E402  # it registers them
+with atheris.instrument_imports(include=["holdfast"], enable_loader_override=False):
+    import fuzz_targets  # noqa: F401  # it registers them; what it imports for its seeds has to be instrumented too
+
 from fuzzing import TARGETS, checked  # noqa: E402
 
 
