@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from holdfast import open_store
 from holdfast.assistant.contract import Chunk, Model, Prompt, ToolSpec
 from holdfast.assistant.models.asking import Asker
-from holdfast.assistant.models.budget import KEY, USERS, Spending
+from holdfast.assistant.models.budget import KEY, Spending
 from holdfast.assistant.models.chain import ModelChain
 from holdfast.assistant.models.endpoint import OpenAIModel
 from holdfast.assistant.models.opening import open_model
@@ -25,7 +25,7 @@ from holdfast.config import BudgetSection, Config, FallbackSection, ModelSection
 from holdfast.errors import ModelError
 from holdfast.sessions.message import ToolCall
 from holdfast.testing import ScriptedAnswer, ScriptedModel
-from holdfast.turns.tenants import belonging
+from holdfast.turns.tenants import USAGE, belonging
 
 SPEC = ToolSpec("find_order", "Finds an order.", {"type": "object", "properties": {"number": {"type": "string"}}})
 ASK = [Prompt("system", "a"), Prompt("system", "b"), Prompt("user", "Hi")]
@@ -342,7 +342,7 @@ async def test_all_sessions_of_a_user_share_one_budget(no_settings_around: None)
         assert "budget" in await ask("s-10", "ann")
         assert "Two days" in await ask("s-11", "bob"), "the budget is one user's"
         assert not {"ann", "bob"} & {session async for session in store.scan()}
-        assert (await store.for_kept(belonging("", USERS)).get("ann"))[KEY]["tokens"] == 500
+        assert (await store.for_kept(belonging("", USAGE)).get("ann"))[KEY]["tokens"] == 500
 
 
 async def test_a_users_share_is_entered_once_however_often_the_turn_runs() -> None:

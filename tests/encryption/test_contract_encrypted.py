@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from keys import encrypted, ring
+from key_rings import encrypted, ring
 
 from holdfast.backends.contract import Backend
 from holdfast.backends.memory import MemoryBackend
@@ -57,7 +57,6 @@ class TestFile(BackendContract):
 
 class TestRedis(BackendContract):
     outcomes = OutcomeLimits(turns=6, updates=4, age_ms=3_600_000)
-
 
     @pytest.fixture
     async def backend(self, server: RedisServer) -> AsyncIterator[Backend]:

@@ -13,11 +13,11 @@ from typing import Any, Final
 from holdfast.sessions.session import Session
 from holdfast.sessions.state import State
 from holdfast.sessions.store import SessionStore
+from holdfast.turns.tenants import WAITING
 
 KEY: Final = "handover"
 """The state key of a conversation that was given to a person: since (seconds since the epoch), reason, turn (which handed over)."""
 
-_LIST: Final = "waiting"
 _UNSETTLED_S: Final = 3600.0
 """So long a line may be ahead of its conversation: the turn that wrote it has not committed yet."""
 
@@ -40,14 +40,14 @@ class WaitingList:
     async def enter(self, session_id: str, line: Line, most: int) -> bool:
         """Adds a conversation, or says that it is there; False where ``most`` wait already."""
         line = of_line(line) or {}
-        lines = await self._kept.get(_LIST)
+        lines = await self._kept.get(WAITING)
         if lines.get(session_id) == line:
             return True
         if session_id not in lines and len(lines) >= most:
             lines = {one: lines[one] for one, session in await self._living(lines) if session is not None}
             if len(lines) >= most:
                 return False
-        await self._kept.update(_LIST, {session_id: line})
+        await self._kept.update(WAITING, {session_id: line})
         return True
 
     async def leave(self, session_id: str, line: Line) -> None:
@@ -59,11 +59,11 @@ class WaitingList:
             if of_line(state.get(session_id)) == gone:
                 del state[session_id]
 
-        await self._kept.update(_LIST, out)
+        await self._kept.update(WAITING, out)
 
     async def sessions(self, *, after: str = "", limit: int = 50) -> tuple[list[Session], str]:
         """Conversations that wait, the longest first, with their last two messages; and where to go on, "" at the end."""
-        lines = await self._kept.get(_LIST)
+        lines = await self._kept.get(WAITING)
         ordered = sorted(lines, key=lambda one: _place(lines[one], one))
         if after:
             ordered = [one for one in ordered if _place(lines[one], one) > _parsed(after)]

@@ -21,11 +21,13 @@ from holdfast.cli import (
     exporting,
     handover,
     importing,
+    keys,
     knowledge,
     moving_in,
     nlu,
     packing,
     parts,
+    privacy,
     serve,
     sessions,
     store_init,
@@ -50,6 +52,8 @@ app.command("test")(dialogues.test)
 _demo = typer.Typer(name="demo", help="Things to watch.", no_args_is_help=True)
 _demo.command("failover")(demo.failover)
 app.add_typer(knowledge.app)
+app.add_typer(keys.app)
+app.add_typer(privacy.app)
 app.add_typer(nlu.app)
 app.add_typer(parts.app)
 app.add_typer(_demo)

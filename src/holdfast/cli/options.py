@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from holdfast import Store, open_store, wiring
 from holdfast.errors import ConfigError
 from holdfast.sessions.settings import StoreOptions
+
+if TYPE_CHECKING:
+    from holdfast.config import Config as Settings
+    from holdfast.encryption import Encryption
 
 T = TypeVar("T")
 
@@ -29,6 +34,7 @@ Tenant = Annotated[str, typer.Option("--tenant", metavar="NAME", show_default=Fa
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
 
+_ENVIRONMENT: Final = "HOLDFAST_ENCRYPTION__"
 _READS_ALL: Final[StoreOptions] = {
     "cache_bytes": 0,
     "max_value_bytes": 64 << 20,
@@ -39,8 +45,46 @@ _READS_ALL: Final[StoreOptions] = {
 """What an application was allowed to write, these tools can read, and write back."""
 
 
-def with_store(url: str, tenant: str, work: Callable[[Store], Awaitable[T]], *, may_be_new: bool = False) -> T:
-    """Runs ``work`` on the store of the command's options; a mistyped file name is an error unless it ``may_be_new``."""
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        show_default=False,
+        help="The config with [encryption] and [sensitive]; holdfast.toml of this folder if not given.",
+    ),
+]
+
+
+def config_of(config: Path | None) -> Settings | None:
+    """The config that is named, that of this folder, or what the environment says of encryption; None where there is none."""
+    here = Path("holdfast.toml")
+    file = config if config is not None else here if here.is_file() else None
+    if file is None and not any(name.startswith(_ENVIRONMENT) for name in os.environ):
+        return None
+    from holdfast.config import load_config  # needs the server extra
+
+    return load_config(file)
+
+
+def encryption_of(config: Path | None) -> Encryption | None:
+    """How the store is encrypted, by the config: without its keys an encrypted store cannot be read."""
+    settings = config_of(config)
+    return None if settings is None else settings.encryption.opened()
+
+
+def with_store(
+    url: str,
+    tenant: str,
+    work: Callable[[Store], Awaitable[T]],
+    *,
+    may_be_new: bool = False,
+    config: Path | None = None,
+) -> T:
+    """Runs ``work`` on the store of the command's options; a mistyped file name is an error unless it ``may_be_new``.
+
+    ``config``: whose keys open it, as in `encryption_of`.
+    """
     if not url:
         raise ConfigError(
             "which store? give --store URL, or set HOLDFAST_STORE (redis://host:6379/0, sqlite:///file.db)"
@@ -49,9 +93,11 @@ def with_store(url: str, tenant: str, work: Callable[[Store], Awaitable[T]], *, 
     if not may_be_new:
         _check_there(url)
 
+    encryption = encryption_of(config)
+
     async def main() -> T:
         options: StoreOptions = {**_READS_ALL, "tenant": tenant}
-        async with open_store(url, **options) as store:
+        async with open_store(url, encryption=encryption, **options) as store:
             return await work(store)
 
     return asyncio.run(main())

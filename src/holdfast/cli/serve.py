@@ -107,7 +107,9 @@ async def _serve(config: Config, origin: str) -> None:
     from holdfast.server.serving import serve as serve_app
 
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(config.store.url, **config.store.options))
+        store = await stack.enter_async_context(
+            open_store(config.store.url, encryption=config.encryption.opened(), **config.store.options)
+        )
         with Progress("reading documents", None) as bar:
             app = await stack.enter_async_context(opened_app(config, store, lambda done, _: bar.at(done)))
         node = node_of(app)

@@ -4,7 +4,7 @@
     8 bytes     the owner: stands for tenant and user, whose key it is
     1 byte      which of the owner's keys
     1 byte      the kind of value
-    10 bytes    of a log entry only: turn (4), index in the turn (2), the counter that the turn was made on (4)
+    14 bytes    of a log entry only: turn (8), index in the turn (2), the counter that the turn was made on (4)
     12 bytes    nonce
     ...         AES-256-GCM ciphertext, 16 bytes of tag at its end
 
@@ -26,14 +26,14 @@ from holdfast.errors import CorruptRecord, NotEncrypted
 MARK: Final = b"\x10\x01"
 OWNER_BYTES: Final = 8
 _HEAD: Final = Struct("<2s8sBB")
-_LOG: Final = Struct("<4sHI")
+_LOG: Final = Struct("<8sHI")
 _TAG_BYTES: Final = 16
 _MOST_INDEX: Final = 0xFFFF
 _MOST_COUNTER: Final = 0xFFFFFFFF
 
 FIELD, INPUT, ENTRY, OUTCOME, STEP, SIGNAL, EVENTS = range(1, 8)
-"""Kinds of values. ``INPUT`` is a log entry too: a turn's accepted input."""
-_IN_LOG: Final = (INPUT, ENTRY)
+"""Kinds of values. ``INPUT`` (a turn's accepted input) and ``ENTRY`` are entries of the log."""
+IN_LOG: Final = (INPUT, ENTRY)
 
 
 class LogPlace(NamedTuple):
@@ -89,7 +89,7 @@ def head_of(stored: bytes, *kinds: int) -> Head:
     _, owner, number, kind = _HEAD.unpack_from(stored)
     if kind not in kinds:
         raise CorruptRecord("an encrypted value is of another kind than belongs here; it was moved")
-    if kind not in _IN_LOG:
+    if kind not in IN_LOG:
         return Head(owner, number, kind, None, stored[: _HEAD.size])
     size = _HEAD.size + _LOG.size
     if len(stored) < size + NONCE_BYTES + _TAG_BYTES:

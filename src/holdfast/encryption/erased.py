@@ -41,7 +41,7 @@ class ErasedFeed:
 
     def __init__(self, store: SessionStore, age: float, told: Callable[[Erasure], None]) -> None:
         self._store = store
-        self._age = age
+        self.age = age
         self._told = told
         self._seen: int | None = None
         self._life = b""
@@ -54,7 +54,7 @@ class ErasedFeed:
     def fresh(self) -> bool:
         """Whether what this node knows may be gone by."""
         now = self._used = time.monotonic()
-        return now - self._looked < self._age
+        return now - self._looked < self.age
 
     async def refresh(self) -> None:
         """Looks, if that is due. Raises the store's errors: nothing may be read or written by keys that may be gone."""
@@ -81,7 +81,7 @@ class ErasedFeed:
 
     async def _look_on(self) -> None:
         while time.monotonic() - self._used < _IDLE_S:
-            await asyncio.sleep(self._age / _LOOKS)
+            await asyncio.sleep(self.age / _LOOKS)
             with suppress(StoreError):  # too old soon, and then whoever uses a key hears of it
                 async with self._lock:
                     await self._look()

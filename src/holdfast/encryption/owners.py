@@ -37,7 +37,7 @@ def place_of(key: SessionKey) -> bytes:
 def turn_mark(turn_id: str | bytes) -> bytes:
     """Stands for a turn (or for an update's commit id) in a log entry's head."""
     raw = turn_id.encode() if isinstance(turn_id, str) else b"\x00update" + turn_id
-    return hashlib.blake2b(raw, digest_size=4).digest()
+    return hashlib.blake2b(raw, digest_size=8).digest()
 
 
 def session_mark(key: SessionKey) -> str:

@@ -11,6 +11,7 @@ from holdfast.backends.records import Field, SessionKey
 from holdfast.encryption.envelope import (
     ENTRY,
     FIELD,
+    IN_LOG,
     INPUT,
     OUTCOME,
     SIGNAL,
@@ -102,11 +103,13 @@ class Values:
         self, key: SessionKey, life: Life, entries: Sequence[bytes], op: str | bytes | None = None
     ) -> list[bytes]:
         """Entries that lie side by side in the log, all of the turn (or update) ``op`` where one is named."""
-        heads = [self._head(entry, INPUT, ENTRY) for entry in entries]
-        places = [None if head is None else head.place for head in heads]
-        check_order(places)
+        heads = [self._head(entry, *IN_LOG) for entry in entries]
+        check_order(heads)
+        sealed = [entry for entry, head in zip(entries, heads, strict=True) if head is not None]
+        if len(set(sealed)) < len(sealed):
+            raise CorruptRecord("the log has an entry twice")  # no two have the same nonce
         if op is not None:
-            _check_turn(places, op)
+            _check_turn([head.place for head in heads if head is not None and head.place is not None], op)
         ciphers, place = await self._ciphers(heads), place_of(key)
         clear: list[bytes] = []
         for entry, head in zip(entries, heads, strict=True):
@@ -159,14 +162,13 @@ class Values:
         return found
 
 
-def _check_turn(places: Sequence[LogPlace | None], op: str | bytes) -> None:
+def _check_turn(places: Sequence[LogPlace], op: str | bytes) -> None:
+    """Raises `CorruptRecord` unless these are the entries of one turn, from its first one on."""
     turn = turn_mark(op)
-    if any(place is not None and place.turn != turn for place in places) or (places and _at(places[0]) > 1):
-        raise CorruptRecord("a turn's outcome refers to entries of another turn; it was changed or moved")
-
-
-def _at(place: LogPlace | None) -> int:
-    return 0 if place is None else place.at
+    first = places[0].at if places else 0
+    for expected, place in enumerate(places, first):
+        if place.turn != turn or place.at != expected or first > 1:
+            raise CorruptRecord("a turn's outcome refers to entries of another turn; it was changed or moved")
 
 
 def _named(op: str | bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -142,6 +142,19 @@ class Failures:
                 await self._notes.delete(_note_id(session_id, turn_id))
                 return "failed"
         raise TurnNotFound(f"session {session_id!r} knows no turn {turn_id!r} (any more)")
+
+    async def drop(self, sessions: Collection[str]) -> int:
+        """Drops the notes of these sessions, which are gone; returns how many. Raises the store's errors."""
+        dropped, cursor = 0, ""
+        while sessions:
+            page = await self._notes.by_user(_USER, cursor=cursor, limit=_PAGE)
+            for note_id in page.ids:
+                failure = await self._read(note_id)
+                if failure is not None and failure.session_id in sessions:
+                    dropped += await self._notes.delete(note_id)
+            if not (cursor := page.cursor):
+                break
+        return dropped
 
     async def _read(self, note_id: str) -> Failure | None:
         found = await self._notes.load(note_id, tail=0)

@@ -16,6 +16,12 @@ TRACES: Final = "\x1ftraces"
 HANDOVERS: Final = "\x1fhandovers"
 """Who waits for a person."""
 
+WAITING: Final = "waiting"
+"""The session there that is the list: a state key for each conversation."""
+
+USAGE: Final = "\x1fusage"
+"""What each user has spent, under the user's own name."""
+
 DELIVERIES: Final = "\x1fdeliveries"
 """Turns that bring a reply to where its message came from."""
 

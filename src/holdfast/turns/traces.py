@@ -114,6 +114,12 @@ class Traces:
             if not (cursor := page.cursor):
                 return
 
+    async def documents(self, session_id: str, user: str) -> AsyncIterator[dict[str, Any]]:
+        """What all turns of a session of this user noted, as it is kept. Raises the store's errors."""
+        async for note_id in self.of_session(session_id, user):
+            if found := await self._notes.get(note_id):
+                yield {name: document for name, document in found.items() if name.isdecimal()}
+
     async def drop(self, session_id: str, user: str) -> int:
         """Deletes all of a session of this user, and says how many. Raises the store's errors."""
         notes = [note_id async for note_id in self.of_session(session_id, user)]

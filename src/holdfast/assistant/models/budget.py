@@ -13,15 +13,12 @@ from holdfast.errors import ModelError, StoreError, TurnConflict
 from holdfast.sessions.session import Session
 from holdfast.sessions.state import State
 from holdfast.turns.store import TurnStore
-from holdfast.turns.tenants import belonging
+from holdfast.turns.tenants import USAGE, belonging
 from holdfast.turns.turn import Turn
 
 KEY: Final = "_usage"
 """The session's state key. ``since``: when the window began; ``tokens``: spent in it; ``total``: ever; ``turn``: the last turn that
 spent, and how much."""
-
-USERS: Final = "\x1fusage"
-"""The tenant (beside the real one) whose sessions are the users' records."""
 
 _log: Final = logging.getLogger(__name__)
 _RECENT: Final = 64
@@ -121,7 +118,7 @@ class Spending:
 
     def _records(self, tenant: str) -> TurnStore:
         assert self._store is not None
-        return self._store.for_kept(belonging(tenant, USERS))
+        return self._store.for_kept(belonging(tenant, USAGE))
 
     def _since(self) -> int:
         return int(self._now() // self._settings.per * self._settings.per)

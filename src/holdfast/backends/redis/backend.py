@@ -63,6 +63,7 @@ from holdfast.backends.redis.packing import (
 from holdfast.backends.redis.pages import PageLimits, read_pages
 from holdfast.backends.redis.rates import rate_args, read_taken
 from holdfast.backends.redis.replies import not_granted, refused_commit
+from holdfast.backends.redis.scrubbing import scrubbed
 from holdfast.backends.redis.subscriber import Subscriber
 from holdfast.backends.redis.users import UserIndex
 from holdfast.backends.redis.wire import Arg
@@ -339,6 +340,10 @@ class RedisBackend:
         if isinstance(topology, Cluster):
             return await cluster_findings(topology)
         return [finding for node in topology.primaries() for finding in await findings(node)]
+
+    async def scrub(self) -> str:
+        """See `scrubbing`; the user needs BGREWRITEAOF and BGSAVE for it, which nodes do without otherwise."""
+        return await scrubbed(self._calls.topology.primaries())
 
     async def server_measures(self) -> list[Measure]:
         found: list[Measure] = []
