@@ -20,7 +20,7 @@ In the config, ``[tools] functions = ["my_shop.tools"]`` takes all marked functi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, overload
 
@@ -37,19 +37,26 @@ class ToolMark:
     Attributes:
         name: "" is the function's own. asks: the user has to agree before each call.
         timeout: seconds. max_result_bytes: a larger result is an error.
+        sees: kinds of sensitive values, or keys of the config's ``[sensitive]``, that it is given in clear.
     """
 
     name: str = ""
     asks: bool = False
     timeout: float | None = None
     max_result_bytes: int | None = None
+    sees: tuple[str, ...] = ()
 
 
 @overload
 def tool(function: F, /) -> F: ...
 @overload
 def tool(
-    *, name: str = "", asks: bool = False, timeout: float | None = None, max_result_bytes: int | None = None
+    *,
+    name: str = "",
+    asks: bool = False,
+    timeout: float | None = None,
+    max_result_bytes: int | None = None,
+    sees: Iterable[str] = (),
 ) -> Callable[[F], F]: ...
 def tool(
     function: F | None = None,
@@ -59,6 +66,7 @@ def tool(
     asks: bool = False,
     timeout: float | None = None,
     max_result_bytes: int | None = None,
+    sees: Iterable[str] = (),
 ) -> F | Callable[[F], F]:
     """Decorator: this function is a tool. Its type hints and docstring say what arguments it takes.
 
@@ -66,8 +74,12 @@ def tool(
         asks: the user is asked before each call, because it changes something outside.
         timeout: seconds for a call.
         max_result_bytes: a larger result is an error.
+        sees: kinds of sensitive values (``("phone",)``), or keys of the config's ``[sensitive]``, that it is given in clear. It is
+            given all others masked.
     """
-    mark = ToolMark(name, asks, timeout, max_result_bytes)
+    if isinstance(sees, str):
+        raise TypeError('sees takes several names: sees=("phone",)')
+    mark = ToolMark(name, asks, timeout, max_result_bytes, tuple(sees))
 
     def marked(function: F) -> F:
         setattr(function, MARK, mark)

@@ -21,7 +21,9 @@ from holdfast.turns.turn import Turn
 
 
 class PlainTools:
-    """`Tools` of functions, without checks. ``calls``: each call's name and arguments."""
+    """`Tools` of functions, without checks. ``calls``: each call's name and arguments. ``sees``: what they get in clear."""
+
+    sees: tuple[str, ...] = ("phone",)
 
     def __init__(self, functions: Sequence[Callable[..., Any]], asks: Sequence[str] = ()) -> None:
         self._functions = {function.__name__: function for function in functions}
@@ -31,7 +33,11 @@ class PlainTools:
     def specs(self) -> Sequence[ToolSpec]:
         return [
             ToolSpec(
-                name, "", {"properties": {key: {} for key in inspect.signature(one).parameters}}, name in self._asks
+                name,
+                "",
+                {"properties": {key: {} for key in inspect.signature(one).parameters}},
+                name in self._asks,
+                sees=self.sees,
             )
             for name, one in self._functions.items()
         ]

@@ -12,6 +12,7 @@ from command_line import Ran, cli
 
 from holdfast.assistant.parts import Parts
 from holdfast.config.toml_lines import TomlLines
+from holdfast.tools import tool
 
 CONFIG = """\
 [store]
@@ -47,6 +48,7 @@ flows:
 """
 
 
+@tool(sees=("phone",))
 def find(phone: str) -> dict[str, Any]:
     """Finds an order."""
     raise AssertionError("a tool was called")
@@ -196,6 +198,18 @@ def test_a_mistake_is_named_with_its_line(checked: Checked, old: str, new: str, 
             'phone = "phone"',
             'fone = "phone"',
             "holdfast.toml:17: warning: sensitive.fone: no slot has this name",
+        ),
+        (
+            "flows.yaml",
+            "- call: find",
+            "- call: cancel\n        with: {order: phone}",
+            "flows.yaml:11: warning: call: cancel is given phone masked, as nothing lets it see that",
+        ),
+        (
+            "holdfast.toml",
+            "[sensitive]",
+            "[masking.clear.tools]\nfnd = ['phone']\n[sensitive]",
+            "holdfast.toml:17: warning: masking.clear.tools: there is no tool 'fnd'; did you mean 'find'?",
         ),
         ("flows.yaml", "steps:", "examples: {en: [a, b]}\n    steps:", "flows.yaml:9: warning: 2 examples"),
         (

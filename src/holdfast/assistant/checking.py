@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast.assistant.flows.checking import unknown_tools
+from holdfast.assistant.flows.checking import hidden_slots, unknown_tools
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.hints import shared_triggers
 from holdfast.assistant.flows.reading import flows_and_problems
-from holdfast.assistant.masking import Masker
+from holdfast.assistant.masking import EVERYTHING, Masker
 from holdfast.assistant.models.asking import Asker
 from holdfast.assistant.models.budget import Spending
 from holdfast.assistant.parts import Parts, made
@@ -26,6 +26,7 @@ from holdfast.config.toml_lines import TomlLines
 from holdfast.errors import ConfigError, HoldfastError, KnowledgeMissing, MissingExtra, UnreadableDocument
 from holdfast.knowledge.adding import files_in
 from holdfast.knowledge.readers import extract_text, read_file
+from holdfast.sensitive import kinds
 
 _BEFORE: Final = ("model", "memory", "knowledge", "tools", "answer")
 _NAMING: Final = ("allow", "ask", "limits", "titles")
@@ -78,19 +79,27 @@ async def check_assistant(config: Config, lines: TomlLines) -> Findings:
     found.problems += (tool_problems := list(_tools(config, lines)))
     # what making a part would write: the intents that it learns
     quiet = config.model_copy(update={"assistant": chosen.model_copy(update={"intents_cache": ""})})
-    parts = Parts(quiet, texts, Masker.of(config), flows=flows)
+    masker = Masker({})
+    try:
+        masker = Masker.of(config)
+    except ConfigError as error:
+        found.problems.append(lines.problem(("sensitive",), str(error)))
+    parts = Parts(quiet, texts, masker, flows=flows)
     skip = {"tools"} if tool_problems else set()
     if any(problem.level == "error" for problem in flow_problems) and not chosen.intents:
         skip.add("intents")  # their examples may stand in a file that could not be read
     async with _made_all(parts, lines, found, skip=skip):
         if parts.tools is not None:
             try:
-                found.tools = [spec.name for spec in parts.tools.specs()]
+                specs = list(parts.tools.specs())
+                found.tools = [spec.name for spec in specs]
             except Exception as error:  # noqa: BLE001  # a part of a user's own
                 what = f"assistant.tools: specs() raised {type(error).__name__}: {error}"
                 found.problems.append(lines.problem(("assistant", "tools"), what))
             else:
                 found.problems += unknown_tools(flows, found.tools)
+                found.problems += hidden_slots(flows, specs, parts.masker)
+                found.problems += _clear(config, found.tools, lines)
     found.problems = sorted(set(found.problems))
     return found
 
@@ -144,9 +153,26 @@ def _of_tasks(config: Config, flows: FlowSet, lines: TomlLines) -> Iterator[Prob
 
 def _sensitive(config: Config, slots: Collection[str], lines: TomlLines) -> Iterator[Problem]:
     for name in config.sensitive:
-        if name not in slots:
+        if "." not in name and name not in slots:
             hint = nearest(name, slots) if slots else ""
             yield lines.problem(("sensitive", name), f"sensitive.{name}: no slot has this name{hint}", "warning")
+
+
+def _clear(config: Config, tools: Collection[str], lines: TomlLines) -> Iterator[Problem]:
+    """What ``[masking.clear]`` names and there is not."""
+    clear = config.masking.clear
+    known = {*kinds(), *config.sensitive, EVERYTHING}
+    sections: dict[str, Mapping[Any, Sequence[str]]] = {"tools": clear.tools, "roles": clear.roles}
+    for section, given in sections.items():
+        for name, listed in given.items():
+            place = ("masking", "clear", section, name)
+            if section == "tools" and name not in tools:
+                hint = nearest(name, tools) if tools else "; there is none"
+                yield lines.problem(place, f"masking.clear.tools: there is no tool {name!r}{hint}", "warning")
+            for one in listed:
+                if one not in known:
+                    what = f"masking.clear.{section}.{name}: {one!r} is no kind, and no key of [sensitive]"
+                    yield lines.problem(place, what + nearest(one, known))
 
 
 # --- documents ---

@@ -132,6 +132,7 @@ class ToolSpec(msgspec.Struct, frozen=True):
         parameters: JSON Schema of an object.
         asks: whether the user has to agree before each call ("ask before doing"), because it changes something outside.
         flows_only: no model may call it, only flows that name it.
+        sees: kinds of sensitive values, or keys of ``[sensitive]``, that it is given in clear; all others are masked. ``*`` is all.
     """
 
     name: str
@@ -139,6 +140,7 @@ class ToolSpec(msgspec.Struct, frozen=True):
     parameters: Mapping[str, Any]
     asks: bool = False
     flows_only: bool = False
+    sees: tuple[str, ...] = ()
 
 
 class Tools(Protocol):

@@ -32,6 +32,9 @@ _LEAST_DIGITS: Final = 7
 EVERYTHING: Final = "*"
 """In the config's lists of what is shown in clear."""
 
+_LEAST_GIVEN: Final = 4
+"""Characters below which a known value, in what a tool is given, counts only where it is all that is given."""
+
 _ANONYMOUS: Final = 5
 """Characters of a mask that tells nothing of its value, like ``***``; it is looked for as a whole only."""
 
@@ -76,11 +79,21 @@ class Masker:
     def for_role(self, role: str) -> Masker:
         """What a caller of this role (``user``, ``operator``, ``admin``) is shown: ``[masking.clear] roles`` leaves some values as
         they are. Any other role sees none in clear."""
-        return self.clearing(self._settings.clear.roles.get(role, ()))
+        return self.clearing({str(name): clear for name, clear in self._settings.clear.roles.items()}.get(role, ()))
 
     def for_tool(self, name: str, sees: Collection[str] = ()) -> Masker:
         """What a tool is given: in clear is what the config's ``[masking.clear] tools`` has for it, and what it declares to see."""
         return self.clearing((*self._settings.clear.tools.get(name, ()), *sees))
+
+    def arguments(
+        self, tool: str, sees: Collection[str], arguments: Mapping[str, Any], state: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What a tool is called with: what it may not see is masked, and a `Sensitive` that it may see is its text."""
+        masker = self.for_tool(tool, sees)
+        known = masker.known(state)
+        short = {value: mask for _, value, mask in known if len(value) < _LEAST_GIVEN}
+        given = masker.with_known(arguments, tuple(one for one in known if len(one[1]) >= _LEAST_GIVEN))
+        return {name: short.get(value, value) if isinstance(value, str) else value for name, value in given.items()}
 
     def clearing(self, clear: Collection[str]) -> Masker:
         """This one, with some kinds or fields in clear (``*``: all)."""

@@ -140,6 +140,7 @@ class FunctionTools:
                 parameters.schema,
                 asks=mark.asks or name in settings.ask,
                 flows_only=flows_only and not (settings.allow and name in settings.allow),
+                sees=mark.sees,
             ),
             function,
             parameters,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
 
+from holdfast.config.access import RoleName
 from holdfast.config.fields import Section, nearest
 from holdfast.sensitive import kinds
 
@@ -42,11 +43,11 @@ class ClearSection(Section):
     """``[masking.clear]``: who gets sensitive values as they are. Each list has kinds, or keys of ``[sensitive]``; ``*`` is all.
 
     Attributes:
-        tools: by tool. roles: by role (user, operator, admin).
+        tools: by tool. roles: by role (``user``, ``operator``, ``admin``).
     """
 
     tools: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    roles: dict[RoleName, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class MaskingSection(Section):

@@ -15,7 +15,7 @@ _SUNDAY: Final = 6
 _SHORTEST_ADDRESS: Final = 6
 
 
-@tool
+@tool(sees=("phone",))
 def find_order(phone: str, order_number: str | None = None) -> dict[str, Any]:
     """A customer's order. Without a number: the only one, or a choice of all.
 
@@ -44,7 +44,7 @@ def find_order(phone: str, order_number: str | None = None) -> dict[str, Any]:
     }
 
 
-@tool(asks=True)
+@tool(asks=True, sees=("phone",))
 def open_return(phone: str, order_number: str, reason: str, idempotency_key: str) -> dict[str, Any]:
     """Registers the return of an order.
 
@@ -63,7 +63,7 @@ def open_return(phone: str, order_number: str, reason: str, idempotency_key: str
     }
 
 
-@tool(asks=True)
+@tool(asks=True, sees=("phone",))
 def change_delivery_address(phone: str, order_number: str, address: str, idempotency_key: str) -> dict[str, Any]:
     """Sends an order that is still being packed to another address.
 
@@ -75,7 +75,7 @@ def change_delivery_address(phone: str, order_number: str, address: str, idempot
     return {"outcome": "changed", "change_number": _number("AD", order.number, address, idempotency_key)}
 
 
-@tool(asks=True)
+@tool(asks=True, sees=("phone",))
 def book_call(phone: str, call_day: str, call_time: str, idempotency_key: str) -> dict[str, Any]:
     """Books a call-back.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -23,24 +23,35 @@ class Spotted(NamedTuple):
     value: str
 
 
+_NEAR: Final = 8
+"""Characters before a part in which a hint still counts for it."""
+
+
 class Detector:
     """Looks for values of some kinds. One serves all texts; it keeps nothing of them."""
 
     def __init__(self, looked_for: Sequence[Kind]) -> None:
         self.kinds = tuple(kind for kind in looked_for if kind.find is not nothing)
         self._masks = {kind.name: kind.mask for kind in self.kinds}
-        hints = dict.fromkeys(kind.hint for kind in self.kinds)
-        self._hint = None if "" in hints else re.compile("|".join(f"(?:{hint})" for hint in hints) or r"(?!)")
+        self._hints = [re.compile(hint, re.DOTALL) for hint in dict.fromkeys(kind.hint for kind in self.kinds)]
+        places = {hint.pattern: place for place, hint in enumerate(self._hints)}
+        self._kinds = [(order, places[kind.hint], kind) for order, kind in enumerate(self.kinds)]
 
     def find(self, text: str) -> list[Spotted]:
         """What there is, in order of place; no two overlap."""
-        if not self.kinds:
+        spans = [[match.span() for match in hint.finditer(text)] for hint in self._hints]
+        if not any(spans):
             return []
-        if self._hint is None:
-            places: Iterable[tuple[int, int]] = [(0, len(text))]
-        else:
-            places = [match.span() for match in self._hint.finditer(text)]
-        return list(self._among(text, places)) if places else []
+        near = [_Near(one) for one in spans]
+        found: list[Spotted] = []
+        start = 0
+        while start < len(text):
+            end = next_cut(text, start, whole=True) or len(text)
+            hinted = [one.reaches(start - _NEAR, end) for one in near]
+            if True in hinted:
+                found += self._found(text, start, end, hinted)
+            start = end
+        return found
 
     def mask(self, text: str) -> str:
         """The text with masks in place of values; the very same object where there are none."""
@@ -52,11 +63,21 @@ class Detector:
 
     def part(self, text: str, start: int, end: int) -> list[Spotted]:
         """What begins and ends between two cuts (see `next_cut`). Nothing but this and what stands right before is looked at."""
+        first = max(0, start - REACH)
+        hinted = []
+        for hint in self._hints:
+            spans = (match.span() for match in hint.finditer(text, first))
+            hinted.append(any(begin < end and stop > start - _NEAR for begin, stop in spans))
+        return self._found(text, start, end, hinted) if True in hinted else []
+
+    def _found(self, text: str, start: int, end: int, hinted: list[bool]) -> list[Spotted]:
         offset = max(0, start - REACH)
         written, places = without_invisible(text[offset:end])
         flat = plain(written)
         found = []
-        for order, kind in enumerate(self.kinds):
+        for order, place, kind in self._kinds:
+            if not hinted[place]:
+                continue
             for one in kind.find(flat):
                 left, right = (one.start, one.end) if places is None else (places[one.start], places[one.end - 1] + 1)
                 if left + offset >= start and right > left:
@@ -65,21 +86,20 @@ class Detector:
             return [spot for _, _, spot in found]
         return _apart(spot for _, _, spot in sorted(found))
 
-    def _among(self, text: str, places: Iterable[tuple[int, int]]) -> Iterator[Spotted]:
-        """In those parts of a text that have a hint, or begin right after one."""
-        coming = iter(places)
-        hint = next(coming)
-        start = 0
-        while start < len(text):
-            end = next_cut(text, start, whole=True) or len(text)
-            while hint[1] <= start - REACH:
-                following = next(coming, None)
-                if following is None:
-                    return
-                hint = following
-            if hint[0] < end:
-                yield from self.part(text, start, end)
-            start = end
+
+class _Near:
+    """Spans in order of place, asked for places in order."""
+
+    def __init__(self, spans: list[tuple[int, int]]) -> None:
+        self._spans = spans
+        self._at = 0
+
+    def reaches(self, start: int, end: int) -> bool:
+        """Whether one of them has something between two places."""
+        spans = self._spans
+        while self._at < len(spans) and spans[self._at][1] <= start:
+            self._at += 1
+        return self._at < len(spans) and spans[self._at][0] < end
 
 
 def _apart(spots: Iterable[Spotted]) -> list[Spotted]:

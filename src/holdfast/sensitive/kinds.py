@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from holdfast.errors import ConfigError
-from holdfast.sensitive import masks
+from holdfast.sensitive import hints, masks
 from holdfast.sensitive.addresses import find_addresses
 from holdfast.sensitive.cards import find_bank_cards, find_ibans, find_id_cards, find_national_ids, find_passports
 from holdfast.sensitive.emails import find_emails
@@ -16,29 +17,28 @@ from holdfast.sensitive.names import find_names
 from holdfast.sensitive.networks import find_ips, find_plates
 from holdfast.sensitive.phones import find_phones
 
-_DIGITS: Final = r"[\d零〇一二三四五六七八九幺](?:[^\w\n]{0,4}[\d零〇一二三四五六七八九幺]){3}"
-"""Four digits of any script, or spoken, with whatever may stand between them."""
-_NAMED: Final = ""
-_PLACES: Final = ""
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("email", masks.email_mask, find_emails, "[@＠]"),
-        Kind("iban", masks.iban_mask, find_ibans, _DIGITS),
-        Kind("id_card", masks.id_card_mask, find_id_cards, _DIGITS),
-        Kind("bank_card", masks.bank_card_mask, find_bank_cards, _DIGITS),
-        Kind("national_id", masks.national_id_mask, find_national_ids, _DIGITS),
-        Kind("passport", masks.passport_mask, find_passports, _DIGITS),
-        Kind("phone", masks.phone_mask, find_phones, _DIGITS),
-        Kind("plate", masks.plate_mask, find_plates),
-        Kind("ip", masks.ip_mask, find_ips),
-        Kind("address", masks.address_mask, find_addresses),
-        Kind("name", masks.name_mask, find_names),
+        Kind("email", masks.email_mask, find_emails, hints.AT),
+        Kind("iban", masks.iban_mask, find_ibans, hints.DIGITS),
+        Kind("id_card", masks.id_card_mask, find_id_cards, hints.DIGITS),
+        Kind("bank_card", masks.bank_card_mask, find_bank_cards, hints.DIGITS),
+        Kind("national_id", masks.national_id_mask, find_national_ids, hints.DIGITS),
+        Kind("passport", masks.passport_mask, find_passports, hints.DIGITS),
+        Kind("phone", masks.phone_mask, find_phones, hints.DIGITS),
+        Kind("plate", masks.plate_mask, find_plates, hints.PLATE),
+        Kind("ip", masks.ip_mask, find_ips, hints.DOTTED),
+        Kind("address", masks.address_mask, find_addresses, hints.PLACE),
+        Kind("name", masks.name_mask, find_names, hints.NAME),
         Kind("text", text_mask),
     )
 }
 """By name, and of two that claim the same place of a text the first one has it."""
+
+_MASKED: Final = re.compile(r"[\w+]{0,4}\*{4}(?:\*{7})?[ ]?\w{0,4}|\w?\*{3}@\S+|\w\*{3}|\w{1,2}\*")
+"""What a mask looks like: it is shown as it is, so that what was masked twice is the same as what was masked once."""
 
 _registered: Final[dict[str, Kind]] = {}
 
@@ -77,4 +77,6 @@ def kind_of(name: str) -> Kind:
 def masked(kind: str, value: str) -> str:
     """The value as it may be shown; of a kind that is not known, nothing."""
     found = BUILT_IN.get(kind) or _registered.get(kind)
-    return text_mask(value) if found is None else found.mask(value)
+    if found is None or found.mask is text_mask:
+        return text_mask(value)
+    return value if _MASKED.fullmatch(value) else found.mask(value)

@@ -13,6 +13,7 @@ LONGEST: Final = 256
 """Characters after which a text is cut in any case."""
 
 _DIGITISH: Final = frozenset("0123456789０１２３４５６７８９ -.·零〇一二三四五六七八九幺+()（）")
+_WHOLE_NUMBER: Final = re.compile(r"\d{9}[ ]")
 _WORDS: Final = (
     "the|a|an|is|are|was|were|be|been|to|for|in|on|at|by|with|from|or|but|if|not|it|its|this|that|these|those|you|your|we|our|us"
     "|they|their|them|he|she|his|her|my|me|i|please|can|could|would|should|have|has|had|do|does|did|as|so|than|then|when|where"
@@ -40,13 +41,12 @@ def next_cut(text: str, start: int, *, whole: bool) -> int | None:
 
 
 def _forced(text: str, start: int, limit: int) -> int:
-    """Between two words in the second half, where no number goes on."""
-    for place in range(limit, start + LONGEST // 2, -1):
+    """In the second half: between two words, else behind a whole number, else at a space."""
+    half = start + LONGEST // 2
+    for place in range(limit, half, -1):
         left, right = text[place - 1], text[place]
-        if (
-            left not in _DIGITISH
-            and right not in _DIGITISH
-            and not (left.isalnum() and right.isalnum() and left.isascii())
-        ):
+        inside = left.isalnum() and right.isalnum() and left.isascii()
+        if left not in _DIGITISH and right not in _DIGITISH and not inside:
             return place
-    return limit
+    spaces = [place for place in range(limit, half, -1) if text[place - 1] == " "]
+    return next((place for place in spaces if _WHOLE_NUMBER.match(text, place - 10)), spaces[0] if spaces else limit)

@@ -64,7 +64,7 @@ class Calls:
         if spec is SEARCH:
             return await self._search(call, step)
         context = self._context
-        given = self._in_clear(call.arguments)
+        given = self._in_clear(spec, call.arguments)
         tools = context.tools
         try:
             if callable(check := getattr(tools, "check", None)):
@@ -119,12 +119,13 @@ class Calls:
             self._kept(call, given, brief({"error": why}), failed=True)
         return error_prompt(call, why)
 
-    def _in_clear(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments with the values behind the masks that the model was shown: from the state, and from what the user said."""
-        turn = self._context.turn
+    def _in_clear(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments with the values behind the masks that the model was shown, from the state and from what the user said, as far
+        as the tool may see them."""
+        masker, turn = self._context.parts.masker, self._context.turn
         said = [message.content for message in turn.messages if message.role == "user"]
-        clear: dict[str, Any] = self._context.parts.masker.revealed(dict(arguments), turn.state, turn.text, *said)
-        return clear
+        clear = masker.revealed(dict(arguments), turn.state, turn.text, *said)
+        return masker.arguments(spec.name, spec.sees, clear, turn.state)
 
     def _noted(self, call: ToolCall, given: Mapping[str, Any], **data: Any) -> None:
         arguments = msgspec.to_builtins(self.shown(given), enc_hook=str)

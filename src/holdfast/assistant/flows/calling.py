@@ -40,12 +40,13 @@ class Calls:
         context, place = self._context, f"flow:{frame.name}:{instruction.id}"
         self._times[place] += 1
         arguments = self._arguments(frame, program, step)
+        given = self._given(step.call, arguments)
         context.turn.emit("status", stage="tool", tool=step.call)
         started = time.perf_counter()
         error = ""
         result: Any = None
         try:
-            result = await context.tools.call(context.turn, step.call, arguments, step=f"{place}:{self._times[place]}")
+            result = await context.tools.call(context.turn, step.call, given, step=f"{place}:{self._times[place]}")
             outcome = result.get("outcome") if isinstance(result, Mapping) else None
             if step.outcomes and outcome not in step.outcomes:
                 error = f"tool {step.call} returned no outcome that the flow knows ({', '.join(step.outcomes)})"
@@ -68,6 +69,11 @@ class Calls:
             return False
         self._keep(frame, program, step, result, step.save or f"={instruction.id}")
         return True
+
+    def _given(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments without what the tool may not see."""
+        sees = self._specs[tool].sees if tool in self._specs else ()
+        return self._context.parts.masker.arguments(tool, sees, arguments, self._context.turn.state)
 
     def _keep(self, frame: Frame, program: Program, step: Call, result: Any, name: str) -> None:
         """A tool's result, with the slots and choices that it names."""

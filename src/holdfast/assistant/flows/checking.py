@@ -3,8 +3,9 @@ loops; and what probably does not do what it should."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from holdfast.assistant.contract import ToolSpec
 from holdfast.assistant.flows.endings import never_ending
 from holdfast.assistant.flows.flow_set import FlowSet
 from holdfast.assistant.flows.hints import hints
@@ -20,6 +21,7 @@ from holdfast.assistant.flows.schema import (
     Say,
 )
 from holdfast.assistant.flows.yaml_source import Problem, Source
+from holdfast.assistant.masking import Masker
 from holdfast.config import Language
 from holdfast.config.fields import nearest
 
@@ -49,6 +51,28 @@ def unknown_tools(flows: FlowSet, tools: Collection[str]) -> Iterator[Problem]:
                     instruction.line,
                     f"call: {instruction.step.call} is no tool of this assistant{nearest(instruction.step.call, tools)}",
                 )
+
+
+def hidden_slots(flows: FlowSet, tools: Iterable[ToolSpec], masker: Masker) -> Iterator[Problem]:
+    """Sensitive slots that a flow passes to a tool which may not see them: it will be given masks."""
+    specs = {spec.name: spec for spec in tools}
+    for program in flows.programs.values():
+        for instruction in program.instructions:
+            step = instruction.step
+            if not isinstance(step, Call) or (spec := specs.get(step.call)) is None:
+                continue
+            if step.with_ is None:
+                named = set(spec.parameters.get("properties", {}))
+            else:
+                named = {name for expression in step.with_.values() for name in expression.names}
+            sees = masker.for_tool(spec.name, spec.sees)
+            for slot in program.flow.slots:
+                if slot in named and sees.covers(slot):
+                    what = (
+                        f"call: {spec.name} is given {slot} masked, as nothing lets it see that: "
+                        f'@tool(sees=("{slot}",)), or masking.clear.tools.{spec.name} = ["{slot}"]'
+                    )
+                    yield Problem(program.file or "[[tasks]]", instruction.line, what, "warning")
 
 
 def _flow(
