@@ -77,6 +77,7 @@ def page_reply(content: bytes, media: str, policy: str, request: Request, tag: s
         "Cache-Control": "no-cache",
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
+        "X-DNS-Prefetch-Control": "off",  # the name of a link's host is asked for by who clicks it, not by who reads it
     }
     seen = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
     if tag in seen or "*" in seen:

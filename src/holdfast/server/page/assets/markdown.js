@@ -32,10 +32,29 @@ export function fragmentOf(text, { sources, streaming, sourceLabel }) {
   for (const link of fragment.querySelectorAll("a")) {
     link.target = "_blank";
     link.rel = "noopener noreferrer nofollow";
+    honest(link);
   }
   for (const table of fragment.querySelectorAll("table")) scrollable(table);
   for (const node of referringTexts(fragment)) node.replaceWith(...withMarks(node.data, { sources, streaming, sourceLabel }));
   return fragment;
+}
+
+const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** A link whose text is another address than the one it leads to names that one behind it; its text runs in one direction. */
+function honest(link) {
+  const walker = document.createTreeWalker(link, NodeFilter.SHOW_TEXT);
+  let turned = false;
+  while (walker.nextNode()) {
+    const straight = walker.currentNode.data.replace(TURNING, "");
+    turned ||= straight !== walker.currentNode.data;
+    walker.currentNode.data = straight;
+  }
+  if (!link.hasAttribute("href") || !link.host) return;
+  link.title = link.href;
+  const named = link.textContent.trim().match(/^(?:[a-z][a-z0-9+.-]*:\/\/)?((?:[\p{L}\p{N}-]+\.)+\p{L}{2,})(?=[/:?#\s]|$)/iu)?.[1].toLowerCase();
+  const host = link.hostname.replace(/^www\./, "");
+  if (turned || (named && named.replace(/^www\./, "") !== host)) link.after(` (${link.host})`);
 }
 
 /** A wide table scrolls by itself instead of widening the page. */
