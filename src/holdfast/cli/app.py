@@ -13,6 +13,7 @@ import typer
 
 from holdfast import __version__
 from holdfast.cli import (
+    access,
     chat,
     check,
     checking,
@@ -56,6 +57,7 @@ app.add_typer(keys.app)
 app.add_typer(privacy.app)
 app.add_typer(nlu.app)
 app.add_typer(parts.app)
+app.add_typer(access.app)
 app.add_typer(_demo)
 
 
