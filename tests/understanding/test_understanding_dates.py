@@ -212,3 +212,15 @@ def test_the_ends_of_the_calendar() -> None:
     ):
         found(text, last)
         found(text, first)
+
+
+def test_a_day_that_its_month_or_year_does_not_have_is_none() -> None:
+    """Found by fuzzing: each of these raised ValueError out of the turn."""
+    for text, value in (
+        ("2027年2月29日", "2027-01-01"),
+        ("next month the 31st", "2026-11-01"),
+        ("下个月31号下午3点", "2026-11-01"),
+    ):
+        october = datetime(2026, 10, 27, 10, tzinfo=NOW.tzinfo)
+        assert found(text, october)[0].value == value, text
+    assert found("2028年2月29日")[0].value == "2028-02-29"

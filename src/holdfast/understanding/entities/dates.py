@@ -78,7 +78,13 @@ def _groups(low: str, found: Sequence[Piece]) -> Iterator[list[Piece]]:
     """Pieces that stand together and do not contradict each other."""
     group: list[Piece] = []
     for piece in found:
-        if group and _GAP.fullmatch(low, group[-1].end, piece.start) and (joined := _joined(group, piece)):
+        joined = None
+        if group and _GAP.fullmatch(low, group[-1].end, piece.start):
+            try:
+                joined = _joined(group, piece)
+            except (ValueError, OverflowError):  # 下个月31号, of a month that has 30 days: it is no day
+                continue
+        if joined:
             group = joined
         else:
             if group:
