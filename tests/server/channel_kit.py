@@ -110,10 +110,19 @@ async def channel_node(
 
 @asynccontextmanager
 async def served_channel(
-    channel: dict[str, Any], *, server: dict[str, Any] | None = None, **options: Any
+    channel: dict[str, Any],
+    *,
+    server: dict[str, Any] | None = None,
+    limits: dict[str, Any] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Served]:
     """A node in this process with the channel ``shop``, over a memory store of these options, which recovers turns."""
-    tree: Any = {"store": {"url": "memory:"}, "server": server or {}, "channels": {"shop": channel}}
+    tree: Any = {
+        "store": {"url": "memory:"},
+        "server": server or {},
+        "channels": {"shop": channel},
+        **({"limits": limits} if limits else {}),
+    }
     config, backend, assistant = Config(**tree), MemoryBackend(), Scripted()
     store = Store(backend, settings_from({"lease": 2, "poll": 0.05, "settle": 0.3, **options}))  # type: ignore[typeddict-item]
     async with AsyncExitStack() as stack:

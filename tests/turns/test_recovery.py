@@ -381,3 +381,15 @@ async def test_deliveries_are_recovered_with_the_stores_own_turns_and_seen_by_no
     assert await node.recover() == 1
     assert not await node.exists("d")
     assert [one async for one in node.scan()] == []
+
+
+async def test_a_loop_that_is_told_to_look_and_to_stop_at_once_stops(store: Store) -> None:
+    for pauses in range(4):  # the cancellation may meet the wait in any of its steps
+        loop = store.recovering(every=60)
+        loop.start()
+        await asyncio.sleep(0.01)
+        loop.look_soon()
+        for _ in range(pauses):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await loop.stop()

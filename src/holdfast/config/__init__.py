@@ -9,6 +9,7 @@ from holdfast.config.agent import AgentSection, MemorySection, ToolLimitSection,
 from holdfast.config.channels import ChannelSection
 from holdfast.config.fields import Language
 from holdfast.config.knowledge import CollectionSection, EmbeddingsSection, KnowledgeSection
+from holdfast.config.limits import LimitsSection, TenantLimits, UserLimits
 from holdfast.config.loading import check_config, load_config
 from holdfast.config.masking import ClearSection, MaskingSection, MaskKind
 from holdfast.config.model import BudgetSection, FallbackSection, ModelSection
@@ -32,6 +33,7 @@ __all__ = [
     "FallbackSection",
     "KnowledgeSection",
     "Language",
+    "LimitsSection",
     "MaskKind",
     "MaskingSection",
     "MemorySection",
@@ -41,8 +43,10 @@ __all__ = [
     "SlotSection",
     "StoreSection",
     "TaskSection",
+    "TenantLimits",
     "ToolLimitSection",
     "ToolsSection",
+    "UserLimits",
     "check_config",
     "load_config",
 ]

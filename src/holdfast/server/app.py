@@ -28,13 +28,13 @@ from holdfast.server.faults import Seldom
 from holdfast.server.guard import Guard
 from holdfast.server.handover_routes import add_handover_routes
 from holdfast.server.identities.cookies import CSRF_HEADER
-from holdfast.server.identities.identifying import Identities
 from holdfast.server.identity_routes import add_identity_routes
 from holdfast.server.metrics import Metrics
 from holdfast.server.node import Node, Served, node_name
 from holdfast.server.node_routes import add_node_routes
 from holdfast.server.pages import PAGE, add_page_routes
 from holdfast.server.problems import BAD_METHOD, INVALID, NOT_FOUND, Kind, Refused
+from holdfast.server.rate_layer import RateLimits
 from holdfast.server.replies import problem_reply
 from holdfast.server.rim import Rim
 from holdfast.server.rules import check_rules, enforce
@@ -70,7 +70,8 @@ def create_app(
     telemetry = measure(store)
     metrics = Metrics(telemetry, name)
     audit = AuditLog(store, config.privacy.audit_keep) if config.privacy.audit != "off" else None
-    identities = Identities(config, store)
+    limits = RateLimits(config, store, metrics)
+    identities = limits.identities()
     desk = TurnDesk(
         store,
         assistant,
@@ -91,6 +92,7 @@ def create_app(
         middleware=[
             *_shared(config.access.origins),
             Middleware(Rim, node=name, metrics=metrics, identities=identities),
+            *limits.layers,
         ],
         dependencies=[Depends(enforce)],
         exception_handlers={
@@ -107,7 +109,7 @@ def create_app(
     add_session_routes(app, node)
     add_node_routes(app, node)
     add_identity_routes(app, node, identities)
-    add_channel_routes(app, channels or {}, settings.max_input_chars)
+    add_channel_routes(app, channels or {}, settings.max_input_chars, limits.count_message)
     add_page_routes(app, page)
     describe(app, keys=identities.asks, cookie=identities.signer.cookie if identities.signer else "")
     check_rules(app)
@@ -119,7 +121,7 @@ def _shared(origins: Sequence[str]) -> list[Middleware]:
     if not origins:
         return []
     headers = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", CSRF_HEADER]
-    shared = ["Idempotency-Key", "Location", "Retry-After", "X-Holdfast-Node"]
+    shared = ["Idempotency-Key", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Holdfast-Node"]
     return [
         Middleware(
             CORSMiddleware,

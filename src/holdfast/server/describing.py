@@ -81,7 +81,7 @@ def described(
             "description": "Not ended yet",
             "content": {"application/json": {"schema": _ref(accepted)}},
         }
-    for slug in ("unauthorized", *problems, "internal"):
+    for slug in ("unauthorized", *problems, "rate-limited", "internal"):
         kind = _KINDS[slug]
         answer = answers.setdefault(kind.status, {"description": "", "content": {}})
         answer["description"] = f"{answer['description']}; {kind.title}".lstrip("; ")

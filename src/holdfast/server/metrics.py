@@ -47,6 +47,17 @@ class Metrics:
             buckets=_HTTP_BOUNDS,
             registry=self.registry,
         )
+        self._limited = Counter(
+            "holdfast_limit_refusals",
+            "Requests and turns that a limit refused, by limit; tenants that have limits of their own are named.",
+            ["limit", "tenant"],
+            registry=self.registry,
+        )
+        self._unchecked = Counter(
+            "holdfast_limits_unchecked",
+            "Questions for shared rates that the store did not answer, or was not asked because it had not.",
+            registry=self.registry,
+        )
         self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         info = Gauge("holdfast_node_info", "Always 1; names the node.", ["node", "version"], registry=self.registry)
         info.labels(node, __version__).set(1)
@@ -72,6 +83,14 @@ class Metrics:
             self._by_request[key] = counted
         counted[0].inc()
         counted[1].observe(seconds)
+
+    def limited(self, limit: str, tenant: str) -> None:
+        """Counts a refusal; ``tenant`` is "" for all but those that the config names."""
+        self._limited.labels(limit, tenant).inc()
+
+    def unchecked(self) -> None:
+        """Counts a rate that the store did not say anything about."""
+        self._unchecked.inc()
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

@@ -46,11 +46,16 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 
 class Refused(Exception):
-    """The server itself refuses a request; becomes a problem."""
+    """The server itself refuses a request; becomes a problem. ``retry_after``: seconds, where they are known this time; ``headers``
+    of the answer."""
 
-    def __init__(self, kind: Kind, detail: str = "") -> None:
+    def __init__(
+        self, kind: Kind, detail: str = "", *, retry_after: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail or kind.detail)
         self.kind = kind
+        self.retry_after = retry_after
+        self.headers = headers or {}
 
 
 INTERNAL: Final = Kind(
@@ -90,6 +95,15 @@ OVERLOADED: Final = Kind(
     503,
     "Too many turns",
     "This node runs as many turns as it may. Send the same request again later, or to another node.",
+    1,
+)
+RATE_LIMITED: Final = Kind("rate-limited", 429, "Too many requests", retry_after=1)
+QUOTA_EXCEEDED: Final = Kind("quota-exceeded", 403, "Quota exceeded")
+LIMITS_DOWN: Final = Kind(
+    "limits-unavailable",
+    503,
+    "Limits cannot be checked",
+    "Nobody can say now whether there is room for this request. Send it again later.",
     1,
 )
 DRAINING: Final = Kind(
@@ -266,6 +280,9 @@ OWN_KINDS: Final = (
     MALFORMED,
     INVALID,
     OVERLOADED,
+    RATE_LIMITED,
+    QUOTA_EXCEEDED,
+    LIMITS_DOWN,
     DRAINING,
     TURN_TIMEOUT,
     PASSAGE_NOT_FOUND,

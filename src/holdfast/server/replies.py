@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from holdfast.errors import StoreUnavailable
-from holdfast.server.problems import UNAUTHORIZED, Problem, kind_of, problem_of
+from holdfast.server.problems import UNAUTHORIZED, Problem, Refused, kind_of, problem_of
 from holdfast.server.running import BEFORE, Event, RunningTurn
 
 HEARTBEAT_S: Final = 10.0
@@ -41,8 +41,8 @@ def problem_reply(error: BaseException, request: Request) -> Response:
 def shown_problem(problem: Problem, error: BaseException) -> Response:
     """A problem with the headers that belong to its kind."""
     kind = kind_of(error)
-    headers: dict[str, str] = {}
-    told = error.retry_after if isinstance(error, StoreUnavailable) else 0.0
+    headers: dict[str, str] = dict(error.headers) if isinstance(error, Refused) else {}
+    told = error.retry_after if isinstance(error, StoreUnavailable | Refused) else 0.0
     if seconds := math.ceil(told) or kind.retry_after:
         headers["Retry-After"] = str(seconds)
     if kind is UNAUTHORIZED:

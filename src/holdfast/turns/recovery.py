@@ -136,7 +136,8 @@ class RecoveryLoop:
         pause = self._every
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._soon.wait(), pause * (0.75 + random.random() / 2))
+                async with asyncio.timeout(pause * (0.75 + random.random() / 2)):  # wait_for may swallow the cancellation
+                    await self._soon.wait()
             self._soon.clear()
             try:
                 await self._look()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -43,8 +43,18 @@ _ANSWER: Final[Mapping[str, Any]] = {
 Name = Annotated[str, Path(min_length=1, max_length=64, description="The channel's: `[channels.NAME]`.")]
 
 
-def add_channel_routes(app: FastAPI, channels: Mapping[str, Delivering], max_chars: int) -> None:
-    """The routes over this node's channels; they are there, and find nothing, where the config has none."""
+async def uncounted(channel: str, user: str) -> None:
+    """For `add_channel_routes`: no limits."""
+
+
+def add_channel_routes(
+    app: FastAPI,
+    channels: Mapping[str, Delivering],
+    max_chars: int,
+    count: Callable[[str, str], Awaitable[None]] = uncounted,
+) -> None:
+    """The routes over this node's channels; they are there, and find nothing, where the config has none. ``count`` is told of each
+    message, by channel and user (or conversation), before it is accepted; it raises `Refused` where there is no room."""
 
     @app.post(
         PREFIX + "{name}",
@@ -70,6 +80,7 @@ def add_channel_routes(app: FastAPI, channels: Mapping[str, Delivering], max_cha
         if isinstance(found, Answer):
             return _response(found)
         _check_text(found)
+        await count(name, found.user or found.session)
         await channel.accept(found)
         return _response(channel.channel.accepted)
 
