@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_page import FLAGS, ChatPage, OpenPage
 from playwright.sync_api import Browser, sync_playwright
 from scripted_api import ScriptedApi
+from served_site import serving
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +32,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `holdfast serve` with the sample assistant and its documents, on SQLite."""
-    folder: Path = tmp_path_factory.mktemp("site")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "HOLDFAST_"))}
-    environment |= {"XDG_DATA_HOME": str(folder), "HOLDFAST_SERVER__NODE": "web-1", "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "holdfast", "serve", "--port", "0", "--quiet"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=log)
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            if found := re.search(rb"Open (http://\S+)", line):
-                yield found[1].decode()
-                break
-        else:
-            pytest.fail(f"holdfast serve did not start: {(folder / 'log').read_text()}")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.stdout.close()
-        process.wait(10)
+    with serving(tmp_path_factory.mktemp("site")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -196,6 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(401, problem("unauthorized", 401))
         elif self.path == "/v1/sessions":
             self._json(201, {"id": "s1"})
+        elif self.path == "/v1/login":
+            self._json(403, problem("login-off", 403))
         elif "/signals/" in self.path:
             self.server.signals.append((self.path.split("/")[-1], body))
             if not self._refused():

@@ -1,5 +1,5 @@
 // The HTTP API: one function a request. Errors are either a Problem (the server said no) or Unreachable (nobody answered).
-import { forThisTab } from "./memory.js";
+import { forgetRefusals, identityHeaders, keepAccessKey, mended, noteIdentity } from "./identity.js";
 
 const TEMPORARY = new Set([429, 502, 503, 504]); // a proxy's own errors among them
 const BUSY_KINDS = new Set(["queue-timeout", "turn-busy"]);
@@ -84,8 +84,32 @@ export async function sendSignal({ session, turnId }, name, value) {
   await request(path, { method: "POST", body: { value, turn_id: turnId } });
 }
 
-/** The key that the server asks for, if it does; kept in this tab only. */
-export const giveAccessKey = (key) => forThisTab.keep("access-key", key);
+/** Who the server takes this browser for: `visitor`, `role`, and `csrf` where a cookie says so. */
+export const getMe = async () => noteIdentity(await getJson("v1/me"));
+
+/**
+ * Makes a cookie of a key. A visitor's `session` comes along, under the id that is returned ("" where it did not). A server that makes
+ * no cookies gets the key with every request instead: it is kept in this tab only.
+ */
+export async function logIn(key, session) {
+  forgetRefusals();
+  keepAccessKey("");
+  const headers = { Authorization: `Bearer ${key}` };
+  try {
+    const given = await request("v1/login", { method: "POST", body: session ? { session } : {}, headers, once: true });
+    return noteIdentity(await bodyOf(given)).session;
+  } catch (problem) {
+    if (problem.kind !== "login-off") throw problem;
+    keepAccessKey(key);
+    return session ?? "";
+  }
+}
+
+/** Ends the cookie, here and on the server. */
+export async function logOut() {
+  await request("v1/logout", { method: "POST" });
+  forgetRefusals();
+}
 
 const turnsOf = (session) => `v1/sessions/${encodeURIComponent(session)}/turns`;
 
@@ -101,19 +125,21 @@ function bodyOf(response) {
   });
 }
 
-async function request(path, { method = "GET", body, headers = {}, ...how }) {
-  const key = forThisTab.recall("access-key");
-  const sent = { ...headers };
-  if (key) sent.Authorization = `Bearer ${key}`;
+async function request(path, { once = false, ...how }) {
+  let response = await ask(path, how);
+  if (!response.ok && !once && (await mended(response, how.method ?? "GET", ask))) response = await ask(path, how);
+  if (response.ok) return response;
+  throw await problemOf(response);
+}
+
+async function ask(path, { method = "GET", body, headers = {}, ...how }) {
+  const sent = { ...identityHeaders(method), ...headers };
   if (body !== undefined) sent["Content-Type"] = "application/json";
-  let response;
   try {
-    response = await fetch(address(path), { method, headers: sent, body: body && JSON.stringify(body), cache: "no-store", ...how });
+    return await fetch(address(path), { method, headers: sent, body: body && JSON.stringify(body), cache: "no-store", ...how });
   } catch (error) {
     throw new Unreachable(error.message);
   }
-  if (response.ok) return response;
-  throw await problemOf(response);
 }
 
 async function problemOf(response) {

@@ -1,7 +1,7 @@
 // The page: it owns the conversation, and what the user chose to see.
 import { AccessKey } from "./access_key.js";
 import { onSessionChange, showSession, shownSession } from "./address_bar.js";
-import { getInfo, giveAccessKey } from "./api.js";
+import { getInfo, getMe, logIn, logOut } from "./api.js";
 import { Announcer } from "./announcer.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
@@ -18,7 +18,8 @@ function App() {
   const conversation = useConversation(redraw);
   const [language, setLanguage] = useState(preferredLanguage);
   const [info, setInfo] = useState(null);
-  const [keyNeeded, setKeyNeeded] = useState(false);
+  const [keyNeeded, setKeyNeeded] = useState(""); // the text that asks for it
+  const [me, setMe] = useState(null);
   const [draft, setDraft] = useState("");
   const [source, setSource] = useState(null); // {citations, number} in the drawer
   const [traced, setTraced] = useState(null); // {session, turnId} in the drawer
@@ -28,8 +29,8 @@ function App() {
 
   const load = () => {
     getInfo().then(
-      (found) => (setInfo(found), setKeyNeeded(false)),
-      (problem) => problem.status === 401 && setKeyNeeded(true),
+      (found) => (setInfo(found), setKeyNeeded(""), getMe().then(setMe, () => setMe(null))),
+      (problem) => problem.status === 401 && setKeyNeeded("keyNeeded"),
     );
     conversation.open(shownSession());
   };
@@ -59,6 +60,24 @@ function App() {
     field.current.focus();
   }
 
+  async function enter(key) {
+    try {
+      const session = await logIn(key, conversation.session);
+      if (me?.visitor) showSession(session || null); // a visitor's conversation goes on under another id
+    } catch (problem) {
+      return problem.status !== 401 && null;
+    }
+    load();
+    return true;
+  }
+
+  async function leave() {
+    await logOut().catch(() => {}); // where the cookie was over already, the visit below makes another
+    setMe(null);
+    conversation.startNew();
+    load();
+  }
+
   function changeLanguage() {
     const other = language === "en" ? "zh" : "en";
     rememberLanguage(other);
@@ -69,6 +88,8 @@ function App() {
     <${Header}
       texts=${texts}
       theme=${shownTheme()}
+      account=${me?.csrf ? (me.visitor ? "logIn" : "logOut") : null}
+      onAccount=${() => (me.visitor ? setKeyNeeded(keyNeeded ? "" : "logInLabel") : leave())}
       onNew=${startNew}
       onLanguage=${changeLanguage}
       onTheme=${() => (switchTheme(), redraw())}
@@ -84,7 +105,7 @@ function App() {
     />
     <footer class="foot">
       ${!online && html`<p class="banner" role="status">${texts.offline}</p>`}
-      ${keyNeeded && html`<${AccessKey} texts=${texts} onKey=${(key) => (giveAccessKey(key), load())} />`}
+      ${keyNeeded && html`<${AccessKey} texts=${texts} label=${texts[keyNeeded]} onKey=${enter} />`}
       <${Composer}
         texts=${texts}
         draft=${draft}

@@ -1,8 +1,8 @@
 import { html } from "./html.js";
 import { brand, moon, pen, sun } from "./icons.js";
 
-/** The top bar: whose page this is, a new conversation, the language and the colours. */
-export function Header({ texts, theme, onNew, onLanguage, onTheme }) {
+/** The top bar: whose page this is, a new conversation, in or out, the language and the colours. */
+export function Header({ texts, theme, account, onNew, onAccount, onLanguage, onTheme }) {
   const toggle = theme === "dark" ? texts.toLight : texts.toDark;
   return html`
     <header class="header">
@@ -10,6 +10,7 @@ export function Header({ texts, theme, onNew, onLanguage, onTheme }) {
       <button class="quiet" type="button" onClick=${onNew} aria-label=${texts.newConversation} title=${texts.newConversation}>
         ${pen()}<span class="wide-only">${texts.newConversation}</span>
       </button>
+      ${account && html`<button class="quiet" type="button" onClick=${onAccount}>${texts[account]}</button>`}
       <button
         class="quiet"
         type="button"

@@ -131,6 +131,10 @@ const en = {
   keyNeeded: "This server asks for an access key.",
   keyLabel: "Access key",
   keyUse: "Use it",
+  keyWrong: "The server does not know this key.",
+  logIn: "Log in",
+  logOut: "Log out",
+  logInLabel: "Your access key, to go on as yourself.",
   problems: {
     unreachable: "The server cannot be reached.",
     busy: "The server has too much to do, or cannot reach its store.",
@@ -270,6 +274,10 @@ const zh = {
   keyNeeded: "此服务器需要访问密钥。",
   keyLabel: "访问密钥",
   keyUse: "使用",
+  keyWrong: "服务器不认识此密钥。",
+  logIn: "登录",
+  logOut: "退出登录",
+  logInLabel: "请输入您的访问密钥，以您的身份继续。",
   problems: {
     unreachable: "无法连接到服务器。",
     busy: "服务器繁忙，或无法访问存储。",

@@ -3,7 +3,7 @@
 /** Kept until the user clears it: language, colours. */
 export const forLong = over(() => localStorage);
 
-/** Kept as long as this tab: the access key, the turns that are not answered yet. A reload keeps it. */
+/** Kept as long as this tab: the CSRF token, the turns that are not answered yet. A reload keeps it. */
 export const forThisTab = over(() => sessionStorage);
 
 function over(storage) {
