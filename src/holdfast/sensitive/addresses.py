@@ -23,7 +23,7 @@ def find_addresses(text: str) -> Iterator[Found]:
 # --- Chinese: what ends with a number of a house, from there to the left as far as a name of a place may go ---
 
 _NO: Final = (
-    "的了是在我你他她您它们这那到和与及或请吗呢吧给把被让想要就也很还没不会能说问谢寄送住址往从去来叫发对跟为于收件：:"
+    "的了是在我你他她您它们这那到与及或请吗呢吧给把被让想要就也很还没不会能说问谢寄送住址往从去来叫发对跟为于收件：:"
 )
 _C: Final = rf"(?:(?![{_NO}])[\u4e00-\u9fff])"
 _COUNT: Final = r"(?:第?[A-Za-z]{0,2}\d{1,5}(?:[ ]?[\-~/之][ ]?[A-Za-z]?\d{1,5}){0,3}[A-Za-z]?|[一二三四五六七八九十百千零〇两]{1,6}|[甲乙丙丁]\d{0,4}|[A-Za-z])"
@@ -33,7 +33,7 @@ _SITES: Final = (
     r"(?:小区|社区|花园|公寓|大厦|广场|中心|家园|新村|山庄|别墅|工业园|产业园|科技园|软件园|宿舍|大院|写字楼|国际|名都|新城|花苑|嘉园|佳苑"
     r"|家属院|村|镇|乡|庄|屯|苑|园|城|府|湾|庭|里|坊|轩|阁|郡|邸|寨|营|厦|院)"
 )
-_ANCHOR: Final = rf"(?:(?P<road>{_C}{_ROADS})|{_C}{_SITES})[ ]?{_COUNT}[ ]?{_UNIT}(?!线|公交|地铁|国道|高速|选手|运动员|文件|令|决议|航班|列车)"
+_ANCHOR: Final = rf"(?:(?P<road>{_C}{_ROADS}(?<!国道|省道|县道|铁道|隧道|跑道|频道|赛道|车道|河道|铁路|网路|电路))|{_C}{_SITES})[ ]?{_COUNT}[ ]?{_UNIT}(?!线|公交|地铁|国道|高速|选手|运动员|文件|令|决议|航班|列车)"
 _MORE: Final = (
     rf"(?:[ ,，]?(?:{_C}{{0,12}}?{_SITES})?[ ]?{_COUNT}[ ]?{_UNIT}){{0,5}}"
     rf"(?:[ ]?\d{{2,4}}(?![\d.\-年月日时点分元块个号人次件天米公里岁]))?"
@@ -77,7 +77,7 @@ def _left(text: str, anchor: int, least: int) -> int:
     while start < anchor and text[start] in " 0123456789":
         start += 1
     found = _region().search(text, start, anchor + 1)
-    return found.start() if found else start
+    return found.start() if found and not _MARK.search(text, start, found.start()) else start
 
 
 def _told(text: str) -> Iterator[Found]:

@@ -45,6 +45,7 @@ NAME: Final = "|".join(
             "/ster_/ague_/oss_/ager_/bor_/our_/med_/lled_/ame_/'s_/tion_/ttn_/ned_/ture_/cant_/oyee_/nant_/ured_/inee_/ouse_/iary_/ayee_/ayer_/ssee_/nee_"
             "/[:：=\"'“(\n]/[:：=]_/\n_/[\u4e00-\u9fff]/[\u4e00-\u9fff]_"
         ),
+        r"收[件货]?(?:[,，。 ;；（(＋+\d电手]|$)",
         r"(?<![A-Za-z])(?:M(?:rs?|s|x|iss)|Dr|Prof|Sir|Madam)(?![a-z])|[Nn]ame(?: is|'s| ?:)[ ]",
         r"[a-z\u4e00-\u9fff][ ,，、:：(（]{0,3}(?:(?:phone|tel|mobile|cell|手机号?|电话)[.:： 是]{0,2})?[+＋(（]?\d{3}",
     )

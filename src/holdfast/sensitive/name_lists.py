@@ -43,7 +43,7 @@ FIRST_NAMES: Final = frozenset(
         "james john robert michael william david richard joseph thomas charles christopher daniel matthew anthony mark donald steven "
         "paul andrew joshua kenneth kevin brian george edward ronald timothy jason jeffrey ryan jacob gary nicholas eric jonathan "
         "stephen larry justin scott brandon benjamin samuel gregory frank alexander raymond patrick jack dennis jerry tyler aaron "
-        "jose adam henry nathan douglas zachary peter kyle walter ethan jeremy harold keith christian roger noah gerald carl terry "
+        "jose adam henry nathan douglas zachary peter kyle walter ethan jeremy harold keith roger noah gerald carl terry "
         "sean austin arthur lawrence jesse dylan bryan joe jordan billy bruce albert willie gabriel logan alan juan wayne roy ralph "
         "randy eugene vincent russell elijah louis bobby philip johnny mary patricia jennifer linda elizabeth barbara susan jessica "
         "sarah karen nancy lisa betty margaret sandra ashley kimberly emily donna michelle carol amanda dorothy melissa deborah "

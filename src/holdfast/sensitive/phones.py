@@ -12,7 +12,7 @@ from holdfast.sensitive.kind import Found
 _GAP: Final = r"[ \-.·]{0,2}"
 _NO_LETTER: Final = r"(?<![\d+A-Za-z_])|(?<=tel)|(?<=Tel)|(?<=TEL)|(?<=hone)|(?<=HONE)|(?<=bile)|(?<=BILE)|(?<=cell)|(?<=call)|(?<=at)|(?<=No)|(?<=NO)"
 _AFTER: Final = r"(?![\d_]|[A-Za-z]\d|\.\d|:\d\d)"
-_MOBILE: Final = rf"(?:{_NO_LETTER})(?:(?:\+|00)?\(?86\)?[ \-.·:]{{0,2}})?(1[3-9](?:{_GAP}\d){{9}}){_AFTER}"
+_MOBILE: Final = rf"(?:{_NO_LETTER})(?:(?:\+|00)?\(?86\)?[ \-.·:]{{0,2}})?(1{_GAP}[3-9](?:{_GAP}\d){{9}}){_AFTER}"
 _CHINESE: Final = (
     r"(?<![\dA-Za-z_+.\-/])(?:(?:\+|00)86[ -]?)?\(?(?:0?10|0?2\d|0[3-9]\d{2})(?:\)[ -]?|[ -]{1,3}|(?<=0\d\d)|(?<=0\d\d\d))"
     r"(?:[2-8]\d{3}[ -]?\d{4}|[2-8]\d{6}|[2-8]\d{2}[ -]\d{4})(?:[ ]?(?:转|ext\.?|-)[ ]?\d{1,5})?(?![\d_]|[A-Za-z]\d|-\d|\.\d)"
@@ -35,6 +35,7 @@ _PRICE_BEFORE: Final = r"[¥￥$€£][ ]?$"
 _PRICE_AFTER: Final = r"[ ]?(?:元|块|万|亿|%|美元|件|个|次|人|年|USD|RMB|CNY|dollars|yuan)"
 _ENOUGH: Final = re.compile(r"(?:\d[ \-.·()]{0,3}){6}\d")
 """Of the shortest phone number."""
+_ABROAD_CODE: Final = re.compile(r"^\+\d{1,3}[ \-.·]*|\(\d+\)[ \-.·]*|[ ]?(?:x|ext).*$")
 _SPLIT: Final = re.compile(r"[ \-.·]+")
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -65,7 +66,7 @@ def mobiles(text: str) -> Iterator[Found]:
 def abroad(text: str) -> Iterator[Found]:
     """Numbers that are written with ``+`` and a country's code."""
     for match in compiled(_ABROAD).finditer(text):
-        if is_grouped(match[0].replace("(", " ").replace(")", " ").split("x")[0]):
+        if is_grouped(_ABROAD_CODE.sub("", match[0])):
             yield Found(match.start(), match.end(), "+" + digits_of(match[0]))
 
 
