@@ -47,7 +47,12 @@ sign client "Holdfast node" extendedKeyUsage=clientAuth
 for user in admin holdfast replica sentinel; do
     [ -f "$user-password" ] || openssl rand -hex 32 >"$user-password"
 done
-[ -f access-keys ] || openssl rand -hex 32 >access-keys # the HTTP API's; one a line
+if [ ! -f access-keys.toml ]; then # nodes get the digest only; the key itself is for whoever calls them
+    printf 'hf_%s\n' "$(openssl rand -hex 32)" >access-key
+    hash=$(tr -d '\n' <access-key | openssl dgst -sha256 -r | cut -d' ' -f1)
+    printf '[[keys]]\nname = "first"\nhash = "sha256:%s"\n' "$hash" >access-keys.toml
+fi
+[ -f cookie-secret ] || openssl rand -hex 32 >cookie-secret
 
 digest() { printf %s "$(cat "$1-password")" | openssl dgst -sha256 -r | cut -d' ' -f1; }
 for template in "$here"/acl/*.acl; do # passwords stand there as digests only
@@ -56,6 +61,6 @@ for template in "$here"/acl/*.acl; do # passwords stand there as digests only
 done
 # Compose mounts these as they are, and the containers' users are not ours: readable in there, while the folder keeps others
 # of this machine out
-chmod 644 ./*.crt ./*.acl ./*-password access-keys server.key client.key
-chmod 600 ca.key
+chmod 644 ./*.crt ./*.acl ./*-password access-keys.toml cookie-secret server.key client.key
+chmod 600 ca.key access-key
 echo "$dir: $(ls | tr '\n' ' ')"
