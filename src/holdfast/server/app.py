@@ -80,6 +80,7 @@ def create_app(
         limit=settings.max_concurrent_turns,
         timeout=settings.turn_timeout,
         texts=Texts(config.assistant.texts),
+        limits=config.limits,
     )
     guard = Guard(desk.tenants, audit, config.privacy.audit)
     node = Node(name, store, assistant, config, desk, metrics, telemetry, guard, audit)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from holdfast.assistant import persons
 from holdfast.assistant.persons import Persons, is_persons
 from holdfast.assistant.texts import Texts
 from holdfast.backends.records import Overdue
+from holdfast.config import LimitsSection
 from holdfast.errors import (
     HoldfastError,
     OutcomeUnknown,
@@ -25,9 +27,10 @@ from holdfast.errors import (
 from holdfast.server import shapes
 from holdfast.server.faults import log_fault
 from holdfast.server.metrics import Metrics
-from holdfast.server.problems import DRAINING, OVERLOADED, TURN_TIMEOUT, Refused, kind_of, problem_of
+from holdfast.server.problems import DRAINING, OVERLOADED, TURN_TIMEOUT, WITHDRAWN, Refused, kind_of, problem_of
 from holdfast.server.running import RunningTurn
 from holdfast.server.tenants import Tenants
+from holdfast.server.turn_room import TurnRoom
 from holdfast.turns.accepting import Policy
 from holdfast.turns.outcome import Outcome
 from holdfast.turns.store import TurnStore
@@ -43,6 +46,10 @@ _AFTERWARDS_S: Final = 5.0
 """How long a node that stops waits for what is done after turns."""
 
 _log: Final = logging.getLogger(__name__)
+
+
+_Work = Callable[[], Awaitable[Outcome]]
+"""Runs a turn; called when there is room for it."""
 
 
 class _Unborn(SessionNotFound):
@@ -68,7 +75,9 @@ class TurnDesk:
         limit: int,
         timeout: float,
         texts: Texts | None = None,
+        limits: LimitsSection | None = None,
     ) -> None:
+        limits = limits or LimitsSection()
         self.draining = False
         self.tenants = Tenants(store)
         self._own = store
@@ -76,13 +85,18 @@ class TurnDesk:
         self._assistant = handler
         self._metrics = metrics
         self._node = node
-        self._limit = limit
+        self._room = TurnRoom(limit, limits, metrics)
+        self._room_to_join = TurnRoom(limit, limits, metrics)
+        self._session_line = limits.session_line
         self._timeout = timeout
         self._turns: dict[tuple[str, str, str], RunningTurn] = {}
         self._posted: set[RunningTurn] = set()
         self._joined: set[RunningTurn] = set()
+        self._unadmitted: set[RunningTurn] = set()
+        self._in_session: Counter[tuple[str, str]] = Counter()
         self._afterwards: set[asyncio.Task[None]] = set()
         store.handlers.register(HANDLER, self._handle)
+        metrics.waiting(lambda: self._room.waiting + self._room_to_join.waiting)
         metrics.running(lambda: len(self._posted) + sum(turn.begun for turn in self._joined))
 
     def ids(self, session_id: str, *, tenant: str = "") -> list[str]:
@@ -112,7 +126,8 @@ class TurnDesk:
         """The turn with this input: started, or (True) the same one that runs here already. ``streams``: somebody reads its events.
         ``user``: whose session it has to be.
 
-        Raises `Refused` while the node stops or runs as many turns as it may, and `TurnMismatch`.
+        Where the node is full, the turn waits for room, and fails with `Refused` where that takes too long. Raises `Refused` while
+        the node stops or has too many turns of the session, and `TurnMismatch`.
         """
         known = self.find(session_id, turn_id, tenant=tenant)
         if known is not None and known.text is not None:
@@ -120,24 +135,32 @@ class TurnDesk:
                 raise TurnMismatch("this turn runs with another input")
             if known.begun or known.streams or not streams:
                 return known, True
-        self._check_room(self._posted)
         turn = self._turn(tenant, session_id, turn_id, text, streams=streams)
-        return self._started(turn, self._run(turn, text, on_busy, user), self._posted), False
+        self._check_open(turn)
+        return self._started(turn, lambda: self._run(turn, text, on_busy, user), self._posted, self._room), False
 
     def follow(self, session_id: str, turn_id: str, *, tenant: str = "") -> RunningTurn:
         """The turn of this id, whatever its input: the one that runs here, or a wait for its outcome. Raises `Refused`."""
         known = self.find(session_id, turn_id, tenant=tenant)
         if known is not None and (known.begun or known.streams):
             return known
-        self._check_room(self._joined)
         turn, store = self._turn(tenant, session_id, turn_id, None, streams=True), self.tenants.of(tenant)
+        self._check_open(turn)
         wait = max(store.settings.wait_ms / 1000, self._timeout)
-        work = store.join_turn(session_id, turn_id, HANDLER, wait=wait, on_event=turn.emit, stream=True)
-        return self._started(turn, self._not_reborn(turn, work), self._joined)
+
+        def work() -> Awaitable[Outcome]:
+            joined = store.join_turn(session_id, turn_id, HANDLER, wait=wait, on_event=turn.emit, stream=True)
+            return self._not_reborn(turn, joined)
+
+        return self._started(turn, work, self._joined, self._room_to_join)
 
     async def cancel(self, session_id: str, turn_id: str, *, tenant: str = "") -> shapes.Outcome | shapes.Pending:
         """Has a turn end, wherever it runs: its outcome, or that it will end. Raises `TurnNotFound`, `TurnFailed`, and the store's
         errors."""
+        here = self.find(session_id, turn_id, tenant=tenant)
+        if here is not None and here in self._unadmitted and here.text is not None:
+            self._stop(here)  # the store does not know it yet
+            return shapes.Pending(session_id, turn_id, "cancelling")
         try:
             outcome = await self.tenants.of(tenant).cancel_turn(session_id, turn_id, HANDLER, wait=_ENDING_S)
         except QueueTimeout:
@@ -157,25 +180,39 @@ class TurnDesk:
         if found.handler != HANDLER:
             return not self.draining and await self._own.take_over(found)
         key = (found.key.tenant, found.key.id, found.turn_id)
-        if self.draining or key in self._turns or len(self._posted) >= self._limit:
+        if self.draining or key in self._turns:
             return False
         turn = self._turn(*key, None)
-        takeover = self.tenants.of(turn.tenant).takeover(found, on_event=turn.emit)
-        if not await takeover.claim():
+        try:
+            await self._room.enter(turn.tenant)
+        except Refused:
             return False
-        if self.draining:
-            await takeover.give_back()
-            return False
-        self._started(turn, self._not_reborn(turn, takeover.finish()), self._posted)
+        started = False
+        try:
+            if self.draining or key in self._turns:
+                return False
+            takeover = self.tenants.of(turn.tenant).takeover(found, on_event=turn.emit)
+            if not await takeover.claim():
+                return False
+            if self.draining:
+                await takeover.give_back()
+                return False
+            self._started(
+                turn, lambda: self._not_reborn(turn, takeover.finish()), self._posted, self._room, entered=True
+            )
+            started = True
+        finally:
+            if not started:
+                self._room.leave(turn.tenant)
         await turn.settled()
         return True
 
     async def drain(self, seconds: float) -> None:
         """Takes no further turns, lets running ones end, and after ``seconds`` gives the rest back for another node."""
         self.draining = True
-        for turn in list(self._joined):
+        for turn in (*self._joined, *self._unadmitted):
             if not turn.begun:
-                self._stop(turn)  # it runs elsewhere: to be followed elsewhere
+                self._stop(turn)  # it runs elsewhere, to be followed elsewhere; or was accepted by nobody
         tasks = [turn.task for turn in (*self._posted, *self._joined) if turn.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)
@@ -191,11 +228,13 @@ class TurnDesk:
 
     # --- one turn ---
 
-    def _check_room(self, turns: set[RunningTurn]) -> None:
+    def _check_open(self, turn: RunningTurn) -> None:
+        """A session's turns run one after the other, and those behind would hold slots meanwhile: so there are not many here."""
         if self.draining:
             raise Refused(DRAINING)
-        if len(turns) >= self._limit:
-            raise Refused(OVERLOADED)
+        if turn.text is not None and self._in_session[turn.tenant, turn.session_id] >= self._session_line:
+            self._metrics.limited("session-line", "")
+            raise Refused(OVERLOADED, "So many turns of this session wait here already. Send this one again later.")
 
     def _turn(
         self, tenant: str, session_id: str, turn_id: str, text: str | None, *, streams: bool = False
@@ -203,12 +242,54 @@ class TurnDesk:
         named = tenant or self._own.settings.tenant
         return RunningTurn(session_id, turn_id, text, streams=streams, tenant=named)
 
-    def _started(self, turn: RunningTurn, work: Awaitable[Outcome], kept: set[RunningTurn]) -> RunningTurn:
-        key = (turn.tenant, turn.session_id, turn.turn_id)
-        self._turns[key] = turn
+    def _started(
+        self, turn: RunningTurn, work: _Work, kept: set[RunningTurn], room: TurnRoom, *, entered: bool = False
+    ) -> RunningTurn:
+        """Runs the work in a task of its own; ``entered``: it has a slot already."""
+        self._turns[turn.tenant, turn.session_id, turn.turn_id] = turn
         kept.add(turn)
-        turn.task = asyncio.get_running_loop().create_task(self._to_its_end(turn, work, kept))
+        self._in_session[turn.tenant, turn.session_id] += turn.text is not None
+        turn.slot = entered
+        turn.task = asyncio.get_running_loop().create_task(self._live(turn, work, kept, room))
+        turn.task.add_done_callback(lambda _: self._ended(turn, kept, room))  # also where it never began
         return turn
+
+    async def _live(self, turn: RunningTurn, work: _Work, kept: set[RunningTurn], room: TurnRoom) -> None:
+        try:
+            if turn.slot or await self._admitted(turn, room):
+                await self._to_its_end(turn, work)
+        finally:
+            self._ended(turn, kept, room)
+
+    async def _admitted(self, turn: RunningTurn, room: TurnRoom) -> bool:
+        since = time.perf_counter()
+        self._unadmitted.add(turn)
+        try:
+            await room.enter(turn.tenant)
+        except (Refused, asyncio.CancelledError) as error:
+            shown = error if isinstance(error, Refused) else Refused(DRAINING if self.draining else WITHDRAWN)
+            self._fail(turn, shown, error)
+            self._metrics.turn("refused", since, turn)
+            return False
+        finally:
+            self._unadmitted.discard(turn)
+        turn.slot = True
+        return True
+
+    def _ended(self, turn: RunningTurn, kept: set[RunningTurn], room: TurnRoom) -> None:
+        if turn not in kept:
+            return
+        kept.discard(turn)
+        key, session = (turn.tenant, turn.session_id, turn.turn_id), (turn.tenant, turn.session_id)
+        if self._turns.get(key) is turn:
+            del self._turns[key]
+        self._in_session[session] -= turn.text is not None
+        if self._in_session[session] <= 0:
+            del self._in_session[session]
+        if turn.slot:
+            room.leave(turn.tenant)
+        if not turn.ended:
+            self._fail(turn, Refused(DRAINING), asyncio.CancelledError())
 
     async def _run(self, turn: RunningTurn, text: str, on_busy: Policy, user: str) -> Outcome:
         store, session_id = self.tenants.of(turn.tenant), turn.session_id
@@ -248,13 +329,13 @@ class TurnDesk:
             return None
         return await self._assistant(turn)
 
-    async def _to_its_end(self, turn: RunningTurn, work: Awaitable[Outcome], kept: set[RunningTurn]) -> None:
+    async def _to_its_end(self, turn: RunningTurn, work: _Work) -> None:
         started = time.perf_counter()
         limit = asyncio.timeout(self._timeout)
         result = "failed"
         try:
             async with limit:
-                outcome = await work
+                outcome = await work()
             turn.done(shapes.outcome_of(outcome, self._node))
             if turn.begun and not outcome.replayed:
                 self._do_afterwards(turn)
@@ -277,10 +358,6 @@ class TurnDesk:
             self._fail(turn, shown, error)
             result = "timeout" if limit.expired() else "error"
         finally:
-            kept.discard(turn)
-            key = (turn.tenant, turn.session_id, turn.turn_id)
-            if self._turns.get(key) is turn:
-                del self._turns[key]
             self._metrics.turn(result, started, turn)
 
     def _do_afterwards(self, turn: RunningTurn) -> None:

@@ -16,6 +16,7 @@ from holdfast.telemetry.turns import TURN_BOUNDS
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _HTTP_BOUNDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
+_WAIT_BOUNDS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 
 
 class Metrics:
@@ -58,6 +59,16 @@ class Metrics:
             "Questions for shared rates that the store did not answer, or was not asked because it had not.",
             registry=self.registry,
         )
+        self._waiting = Gauge(
+            "holdfast_admission_waiting", "Turns that wait for room on this node now.", registry=self.registry
+        )
+        self._admission = Histogram(
+            "holdfast_admission_wait_seconds",
+            "Seconds that turns waited for room on this node, for those that had to, by what they got.",
+            ["result"],
+            buckets=_WAIT_BOUNDS,
+            registry=self.registry,
+        )
         self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         info = Gauge("holdfast_node_info", "Always 1; names the node.", ["node", "version"], registry=self.registry)
         info.labels(node, __version__).set(1)
@@ -83,6 +94,14 @@ class Metrics:
             self._by_request[key] = counted
         counted[0].inc()
         counted[1].observe(seconds)
+
+    def waiting(self, count: Callable[[], int]) -> None:
+        """Where the number of turns that wait for room comes from."""
+        self._waiting.set_function(count)
+
+    def admitted(self, seconds: float, result: str) -> None:
+        """Counts a wait for room: ``granted`` or ``refused``."""
+        self._admission.labels(result).observe(seconds)
 
     def limited(self, limit: str, tenant: str) -> None:
         """Counts a refusal; ``tenant`` is "" for all but those that the config names."""

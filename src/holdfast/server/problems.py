@@ -97,6 +97,12 @@ OVERLOADED: Final = Kind(
     "This node runs as many turns as it may. Send the same request again later, or to another node.",
     1,
 )
+WITHDRAWN: Final = Kind(
+    "withdrawn",
+    409,
+    "Cancelled while it waited",
+    "The turn was cancelled before there was room for it; nothing was accepted.",
+)
 RATE_LIMITED: Final = Kind("rate-limited", 429, "Too many requests", retry_after=1)
 QUOTA_EXCEEDED: Final = Kind("quota-exceeded", 403, "Quota exceeded")
 LIMITS_DOWN: Final = Kind(
@@ -280,6 +286,7 @@ OWN_KINDS: Final = (
     MALFORMED,
     INVALID,
     OVERLOADED,
+    WITHDRAWN,
     RATE_LIMITED,
     QUOTA_EXCEEDED,
     LIMITS_DOWN,

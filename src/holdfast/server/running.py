@@ -47,7 +47,7 @@ class RunningTurn:
         streams: whether its events come here while it runs on another node.
         resting: what the turn waits for, as far as this node was told, and until it goes on.
         outcome, error, parked: set at the end, one of them. shown: what ``error`` was made from.
-        task: runs it; does not stop when nobody listens any more.
+        slot: whether it takes room on the node. task: runs it; does not stop when nobody listens any more.
         first, first_token: when its first event came, and the first piece of its reply (`time.perf_counter`); None before.
     """
 
@@ -67,6 +67,7 @@ class RunningTurn:
         "run",
         "session_id",
         "shown",
+        "slot",
         "streams",
         "task",
         "tenant",
@@ -89,6 +90,7 @@ class RunningTurn:
         self.error: Problem | None = None
         self.parked: shapes.Pending | None = None
         self.resting: shapes.Pending | None = None
+        self.slot = False
         self.shown: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
         self.first: float | None = None
