@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import tempfile
 import time
 import uuid
 from collections import Counter
@@ -21,6 +22,9 @@ from holdfast import Store, open_store
 from holdfast.backends.contract import Backend
 from holdfast.backends.memory import MemoryBackend
 from holdfast.backends.records import OutcomeLimits
+from holdfast.encryption import KeyRing, new_key
+from holdfast.encryption.backend import EncryptedBackend
+from holdfast.encryption.vault import Vault
 from holdfast.sessions.settings import settings_from
 from holdfast.testing.clock import FakeClock
 from holdfast.wiring import open_backend
@@ -32,6 +36,11 @@ BACKENDS: Final = ("memory", "sqlite", "redis")
 SOAK: Final = os.environ.get("HOLDFAST_SOAK", "") not in ("", "0")
 SOAK_FACTOR: Final = int(os.environ.get("HOLDFAST_SOAK_FACTOR", "20")) if SOAK else 1
 SHORT_TIMEOUT_S: Final = 120
+ENCRYPTED: Final = os.environ.get("HOLDFAST_TEST_ENCRYPTED", "") not in ("", "0")
+"""All nodes of the tests encrypt what they store, with one ring and one vault: nothing else may be different."""
+if ENCRYPTED:
+    os.environ.setdefault("HOLDFAST_TEST_RING", new_key())
+    os.environ.setdefault("HOLDFAST_TEST_VAULT", f"sqlite:///{tempfile.mkdtemp()}/vault.db")
 
 
 Hook = Callable[[], Awaitable[object]]
@@ -171,7 +180,7 @@ class Nodes:
         self._memory: MemoryBackend | None = None
 
     async def open(self, **options: Any) -> Store:
-        if self.name == "memory":
+        if self.name == "memory" or ENCRYPTED:
             store, _ = await self.interposed(**options)
             return store
         store = await open_store(self.url, **{"tenant": self.tenant, **options})
@@ -187,7 +196,12 @@ class Nodes:
             between = Interposed(self._memory, closes=False, pauses=pauses)
         else:
             between = Interposed(await open_backend(self.url, settings), pauses=pauses)
-        store = Store(cast(Backend, between), settings)
+        backend = cast(Backend, between)
+        if ENCRYPTED:
+            vault = await open_backend(os.environ["HOLDFAST_TEST_VAULT"], settings_from({}))
+            ring = KeyRing.read({"test": os.environ["HOLDFAST_TEST_RING"]}, {})
+            backend = EncryptedBackend(backend, Vault(vault, ring))
+        store = Store(backend, settings)
         self._opened.append(store)
         return store, between
 

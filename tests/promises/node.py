@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from holdfast import Store, Turn, open_store
+from holdfast.encryption import Encryption, KeyRing
 from holdfast.errors import HoldfastError
 from holdfast.turns.turn import Handler
 
@@ -160,9 +162,16 @@ async def agent(store: Store, config: dict[str, Any]) -> None:
         await asyncio.Event().wait()
 
 
+def _encryption() -> Encryption | None:
+    """As all nodes of the tests (store_nodes.py)."""
+    ring, vault = os.environ.get("HOLDFAST_TEST_RING"), os.environ.get("HOLDFAST_TEST_VAULT", "")
+    return Encryption(KeyRing.read({"test": ring}, {}), vault) if ring else None
+
+
 async def main() -> None:
     config = json.loads(sys.argv[1])
-    async with open_store(config["url"], tenant=config["tenant"], **config.get("options", {})) as store:
+    options: dict[str, Any] = {"tenant": config["tenant"], "encryption": _encryption(), **config.get("options", {})}
+    async with open_store(config["url"], **options) as store:
         say("ready", time.time())
         works = {"turns": turns, "updates": updates, "hold": hold, "expiring": expiring, "recovering": recovering}
         works |= {"counting": counting, "agent": agent}

@@ -78,8 +78,7 @@ class Vault:
     async def close(self) -> None:
         """Ends what this vault does in the background, and forgets the keys."""
         await self.feed.close()
-        self._ciphers.clear()
-        self._current.clear()
+        self._forget_all()
         if self._owned:
             await self.backend.close()
 
@@ -237,6 +236,10 @@ class Vault:
     async def buried(self, key: SessionKey) -> bool:
         """Whether this session was erased."""
         return await self._erased.exists(session_mark(key))
+
+    def _forget_all(self) -> None:
+        self._ciphers.clear()
+        self._current.clear()
 
     def _forget(self, erasure: Erasure) -> None:
         self._current.pop(erasure.owner, None)
