@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import cli
 
-from holdfast import Message, __version__
+from holdfast import Message, Sensitive, __version__
 from holdfast.sync import open_store
 from store_nodes import url_of
 
@@ -161,3 +161,21 @@ def test_a_mistyped_file_is_an_error_and_is_not_made(tmp_path: Path) -> None:
         assert (ran.code, ran.out, "no file" in ran.err) == (2, "", True)
     assert cli("sessions", "ls", "--store", "memory:").code == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_show_masks_what_the_config_calls_sensitive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    url, number = f"sqlite:///{tmp_path / 's.db'}", "13912345678"
+    with open_store(url) as store:
+        store.set("s", {"phone": number, "own": Sensitive("Jane Doe", "name"), "n": 1})
+        store.update("s", {}, append=[Message.user(f"it is {number}"), Message.user("jane@example.com")])
+    here = ["sessions", "show", "s", "--store", url]
+    assert "J***" in cli(*here).out and "Jane" not in cli(*here).out
+    (tmp_path / "holdfast.toml").write_text('[sensitive]\nphone = "phone"\nmail = "email"\n')
+    shown = cli(*here, "--json").document
+    assert shown["state"] == {"phone": "139****5678", "own": "J***", "n": 1}
+    assert [one["content"] for one in shown["last_messages"]] == ["it is 139****5678", "j***@example.com"]
+    assert number not in cli(*here).out
+    clear = cli(*here, "--clear", "--json").document
+    assert clear["state"]["phone"] == number
+    assert clear["last_messages"][0]["content"] == f"it is {number}"

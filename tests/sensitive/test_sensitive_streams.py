@@ -78,4 +78,6 @@ def test_plain_talk_is_hardly_held_back(text: str, most: int) -> None:
 
 def test_a_stream_of_some_kinds_leaves_the_others() -> None:
     masker = StreamMasker(["email"])
-    assert masker.feed("13800138000 jane@exam") + masker.feed("ple.com") + masker.flush() == "13800138000 j***@example.com"
+    assert (
+        masker.feed("13800138000 jane@exam") + masker.feed("ple.com") + masker.flush() == "13800138000 j***@example.com"
+    )

@@ -15,7 +15,7 @@ from holdfast.config import Config, MaskingSection
 from holdfast.errors import ConfigError
 from holdfast.sensitive import Sensitive, kind_of, masked
 from holdfast.sensitive.finding import detector_of, put
-from holdfast.sensitive.plain import INVISIBLE, plain
+from holdfast.sensitive.plain import INVISIBLE, numerals_plain, plain
 from holdfast.sessions.message import Message, ToolCall
 
 _SEPARATORS: Final = re.compile(rf"[ \-.·]|{INVISIBLE.pattern}")
@@ -31,6 +31,9 @@ _LEAST_DIGITS: Final = 7
 
 EVERYTHING: Final = "*"
 """In the config's lists of what is shown in clear."""
+
+_LONGEST_BEGINNING: Final = 60
+"""Characters of a known value by which a stream knows that it begins."""
 
 _LEAST_GIVEN: Final = 4
 """Characters below which a known value, in what a tool is given, counts only where it is all that is given."""
@@ -107,6 +110,15 @@ class Masker:
     def covers(self, name: str) -> bool:
         """Whether a field at the state's root is sensitive."""
         return self._fields.kind(name, ()) is not None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Those that are looked for in texts."""
+        return tuple(kind.name for kind in self._detector.kinds)
+
+    def accepted(self, text: str) -> str:
+        """What a user wrote, as it is stored: masked where the config says ``before_store``."""
+        return self._detector.mask(text) if self._settings.before_store else text
 
     def state(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """The state as it may be shown: sensitive fields masked, and their values inside other fields too."""
@@ -236,6 +248,29 @@ def _without(text: str, known: Known) -> str:
             text = put(text, spans)
             flat = plain(text)
     return text
+
+
+def unfinished(text: str, known: Known) -> int:
+    """Where at the end of a text something starts that may become a known value; its length where nothing does."""
+    place = len(text)
+    for _, value, _ in known:
+        tail = max(0, len(text) - 3 * len(value))
+        for flat in {plain(text[tail:]), numerals_plain(text[tail:])}:
+            if match := _beginning(value).search(flat):
+                place = min(place, tail + match.start())
+    return place
+
+
+@lru_cache(1024)
+def _beginning(value: str) -> re.Pattern[str]:
+    """Fits the beginning of a value at the end of a text."""
+    digits = _SEPARATORS.sub("", plain(value))
+    parts = [re.escape(one) for one in (digits if _is_number(digits) else plain(value)[:_LONGEST_BEGINNING])]
+    gap = _GAP if _is_number(digits) else ""
+    pattern = ""
+    for part in reversed(parts[1:]):
+        pattern = rf"(?:{gap}{part}{pattern})?"
+    return re.compile(rf"{parts[0]}{pattern}{gap}\Z", re.IGNORECASE)
 
 
 def _revealed(value: Any, behind: Mapping[str, str]) -> Any:

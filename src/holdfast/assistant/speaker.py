@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.assistant.masking import Known, Masker
+from holdfast.assistant.masking import Known, Masker, unfinished
 from holdfast.assistant.untrusted import MARK
 from holdfast.sessions.message import Citation, Message, ToolCall
 from holdfast.turns.turn import Turn
@@ -50,10 +50,11 @@ class Speaker:
         self._emit(text)
 
     def stream(self, piece: str) -> None:
-        """A piece that may break off in the middle of a word or number; the rest comes with the next one, or `flush`."""
+        """A piece that may break off in the middle of a word, a number, or a value that is known to be sensitive (which may have
+        many words); the rest comes with the next one, or `flush`."""
         text = self._held + piece
-        unfinished = _UNFINISHED.search(text, max(0, len(text) - _HELD))
-        cut = unfinished.start() if unfinished else len(text)
+        word = _UNFINISHED.search(text, max(0, len(text) - _HELD))
+        cut = min(word.start() if word else len(text), unfinished(text, self._values()))
         self._held = text[cut:]
         self._emit(text[:cut])
 
@@ -97,8 +98,11 @@ class Speaker:
     def _emit(self, text: str) -> None:
         if not text:
             return
-        if self._known is None:
-            self._known = self._masker.known(self._turn.state, self._turn.text)
-        text = self._masker.replaced(text, self._known)
+        text = self._masker.replaced(text, self._values())
         self._parts.append(text)
         self._turn.emit("token", text=text)
+
+    def _values(self) -> Known:
+        if self._known is None:
+            self._known = self._masker.known(self._turn.state, self._turn.text)
+        return self._known

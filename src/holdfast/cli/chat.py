@@ -40,13 +40,15 @@ async def _chat(settings: Any, session: str | None) -> None:
     out = Console(highlight=False)
     assistant = await build_assistant(settings)
     try:
-        async with open_store(settings.store.url, encryption=settings.encryption.opened(), **settings.store.options) as store:
+        async with open_store(
+            settings.store.url, encryption=settings.encryption.opened(), **settings.store.options
+        ) as store:
             store.handlers.register("assistant", assistant)
             session_id = await _joined(store, assistant.masker, session, out)
             out.print(_HELP.format(id=session_id), style="dim")
             while (said := await _read()) is not None:
                 if said.strip():
-                    await _turn(store, session_id, said, out)
+                    await _turn(store, session_id, assistant.masker.accepted(said), out)
     finally:
         await assistant.aclose()
 

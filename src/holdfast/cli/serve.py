@@ -64,6 +64,7 @@ def serve(
         overrides["store"] = store
     settings, origin = loaded(config, overrides)
     _log_to_stderr(quiet)
+    _mask_logs(settings)
     with _runner() as runner:
         runner.run(_serve(settings, origin))
 
@@ -140,6 +141,15 @@ def _runner() -> asyncio.Runner:
     except ImportError:
         pass
     return asyncio.Runner(loop_factory=factory)
+
+
+def _mask_logs(config: Config) -> None:
+    """What Holdfast logs to the terminal names no sensitive values, whatever an error of the user's own parts says."""
+    from holdfast.assistant.masking import Masker
+    from holdfast.sensitive.log_filter import MaskingFilter
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(MaskingFilter(Masker.of(config).kinds))
 
 
 def _log_to_stderr(quiet: bool) -> None:

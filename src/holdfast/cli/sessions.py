@@ -17,9 +17,11 @@ from rich.text import Text
 
 from holdfast import Message, Store
 from holdfast.backends.records import Record, Unchanged
+from holdfast.cli.audited import audited
 from holdfast.cli.export_format import message_parts, tagged
-from holdfast.cli.options import Debug, Json, StoreUrl, Tenant, with_store
+from holdfast.cli.options import Config, Debug, Json, StoreUrl, Tenant, with_store
 from holdfast.cli.output import cell, clean, console, iso, moment, print_json, span
+from holdfast.cli.shown import Clear, Shown, shown_by
 from holdfast.cli.traces import print_traces, traces_of
 from holdfast.errors import ConfigError, SessionNotFound, UnreadableRecord
 
@@ -158,22 +160,36 @@ def show(
     trace: Annotated[
         bool, typer.Option("--trace", help="Also how their turns were answered, while that is kept.")
     ] = False,
+    config: Config = None,
+    clear: Clear = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show one session: who and when, its state, its last messages."""
-    with_store(store, tenant, lambda opened: _show(opened, session_id, messages, trace, as_json))
+    """Show one session: who and when, its state, its last messages. What the config calls sensitive is masked."""
+    shown = shown_by(config, clear=clear)
+
+    async def work(opened: Store) -> None:
+        if clear:
+            async with audited(opened, "session.show_clear", session_id):
+                await _show(opened, session_id, messages, trace, as_json, shown)
+        else:
+            await _show(opened, session_id, messages, trace, as_json, shown)
+
+    with_store(store, tenant, work, config=config)
 
 
-async def _show(store: Store, session_id: str, count: int, traced: bool, as_json: bool) -> None:
+async def _show(store: Store, session_id: str, count: int, traced: bool, as_json: bool, shown: Shown) -> None:
     record = await record_of(store, session_id, tail=count)
     if record is None:
         raise SessionNotFound(f"there is no session {session_id!r}; it may have expired, or belong to another --tenant")
     session = store.session(store.key(session_id), record, count)
-    state = {name: tagged(session.state[name]) for name in sorted(session.state)}
+    whole = dict(session.state)
+    masked = shown.state(whole)
+    state = {name: tagged(masked[name]) for name in sorted(masked)}
+    said = [shown.message(message, whole) for message in session.messages]
     traces = await traces_of(store, session_id, list(session.messages)) if traced else []
     if as_json:
-        last = [message_parts(message) for message in session.messages]
+        last = [message_parts(message) for message in said]
         more = {"traces": traces} if traced else {}
         print_json({"id": session_id, **_meta(record), "state": state, "last_messages": last, **more})
         return
@@ -192,7 +208,7 @@ async def _show(store: Store, session_id: str, count: int, traced: bool, as_json
         out.print(_two_columns([(name, json.dumps(value, ensure_ascii=False), "") for name, value in state.items()]))
     out.print(f"\nMessages: the last {len(session.messages)} of {record.total}", style="bold")
     if len(session.messages):
-        out.print(_two_columns([_said(message) for message in session.messages]))
+        out.print(_two_columns([_said(message) for message in said]))
     if traced:
         print_traces(traces, out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,8 +11,9 @@ from rich.table import Table
 
 from holdfast import Store
 from holdfast.cli import handover
-from holdfast.cli.options import Debug, Json, StoreUrl, Tenant, with_store
+from holdfast.cli.options import Config, Debug, Json, StoreUrl, Tenant, with_store
 from holdfast.cli.output import cell, clean, console, iso, moment, print_json
+from holdfast.cli.shown import shown_by
 from holdfast.errors import ConfigError, TurnNotFound
 from holdfast.turns.failures import Failures
 
@@ -29,6 +31,7 @@ def ls(
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those that nobody holds.")] = False,
     handed_over: Annotated[bool, typer.Option("--handover", help="Conversations that wait for a person.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many of each kind.")] = 50,
+    config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -38,10 +41,12 @@ def ls(
     if handed_over and (failed or overdue):
         raise ConfigError("--handover lists conversations, not turns: give it alone")
     if handed_over:
-        _list_handovers(store, tenant, limit, as_json)
+        _list_handovers(store, tenant, limit, as_json, config)
         return
     kinds = [kind for kind, other in (("failed", overdue), ("overdue", failed)) if not other]
-    rows = with_store(store, tenant, lambda opened: _rows(opened, kinds, limit))
+    shown = shown_by(config)
+    rows = with_store(store, tenant, lambda opened: _rows(opened, kinds, limit), config=config)
+    rows = [row | {"error": shown.text(row["error"])} if row.get("error") else row for row in rows]
     if as_json:
         for row in rows:
             print_json(row)
@@ -51,8 +56,10 @@ def ls(
         print("No such turns.")
 
 
-def _list_handovers(store: str, tenant: str, limit: int, as_json: bool) -> None:
-    rows = with_store(store, tenant, lambda opened: handover.rows(opened, limit))
+def _list_handovers(store: str, tenant: str, limit: int, as_json: bool, config: Path | None) -> None:
+    shown = shown_by(config)
+    rows = with_store(store, tenant, lambda opened: handover.rows(opened, limit), config=config)
+    rows = [row | {"reason": shown.text(row["reason"])} for row in rows]
     if as_json:
         for row in rows:
             print_json(row)

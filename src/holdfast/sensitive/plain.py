@@ -37,6 +37,11 @@ def plain(text: str) -> str:
     return _SPOKEN.sub(lambda run: run[0].translate(_NUMERALS), text)
 
 
+def numerals_plain(text: str) -> str:
+    """As `plain`, with every Chinese numeral as a digit, where a run of them may have just begun."""
+    return text.translate(_FULL_WIDTH).translate(_NUMERALS)
+
+
 def without_invisible(text: str) -> tuple[str, list[int] | None]:
     """The text without invisible characters, and where each of its characters stood (the end too); None where it had none."""
     if text.isascii() or not INVISIBLE.search(text):

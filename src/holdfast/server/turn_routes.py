@@ -86,7 +86,7 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
         turn, shared = desk.post(
             session_id,
             turn_id,
-            body.input,
+            node.assistant.masker.accepted(body.input),
             body.on_busy or settings.on_busy,
             streams=streams,
             tenant=mine.caller.tenant,

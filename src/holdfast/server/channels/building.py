@@ -8,6 +8,7 @@ from typing import Final
 
 from holdfast import __version__
 from holdfast.assistant.dotted import imported
+from holdfast.assistant.masking import Masker
 from holdfast.assistant.texts import Texts
 from holdfast.config import Config
 from holdfast.errors import ConfigError
@@ -39,6 +40,7 @@ async def opened_channels(config: Config, store: TurnStore) -> AsyncIterator[dic
                 section,
                 store,
                 turn_timeout=config.server.turn_timeout,
+                stored=Masker.of(config).accepted,
             )
             for name, section in config.channels.items()
         }

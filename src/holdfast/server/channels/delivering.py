@@ -11,9 +11,12 @@ import asyncio
 import hashlib
 import logging
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any, Final
+
+import msgspec
 
 from holdfast.assistant.context import CHANNEL
 from holdfast.assistant.persons import Persons
@@ -46,10 +49,18 @@ class Delivering:
 
     Args:
         turn_timeout: seconds that the conversation's turn may take in one go.
+        stored: what users write, as it is stored.
     """
 
     def __init__(
-        self, name: str, channel: Channel, config: ChannelSection, store: TurnStore, *, turn_timeout: float
+        self,
+        name: str,
+        channel: Channel,
+        config: ChannelSection,
+        store: TurnStore,
+        *,
+        turn_timeout: float,
+        stored: Callable[[str], str] = str,
     ) -> None:
         self.channel = channel
         self.config = config
@@ -58,6 +69,7 @@ class Delivering:
         self._store = store
         self._deliveries = store.deliveries
         self._turn_timeout = turn_timeout
+        self._stored = stored
         self._remembered = max(_REMEMBERED_S, store.settings.outcome_age_ms / 1000)
         store.handlers.register(self._handler, self)
 
@@ -69,7 +81,7 @@ class Delivering:
         await self._deliveries.accept_turn(
             self._digest("delivery", inbound.session, inbound.message_id),
             self._handler,
-            input=_message_of(inbound),
+            input=_message_of(msgspec.structs.replace(inbound, text=self._stored(inbound.text))),
             turn_id=inbound.message_id,
             ttl=self._remembered,
         )
