@@ -12,15 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from access_kit import bearer, section, site, users_cookie
+from fastapi import Depends, FastAPI
 from server_kit import kind
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 import holdfast.server
 from holdfast.config.access import AccessSection, KeySection
 from holdfast.errors import ConfigError
 from holdfast.server.identities import cookies, keys
 from holdfast.server.identities.keys import AccessKeys, hash_of, write_keys
+from holdfast.server.rules import enforce
+
+HERE = "http://holdfast.test"
 
 
 def key_of(name: str, **more: Any) -> KeySection:
@@ -110,6 +117,24 @@ async def test_keys_of_servers_short_form_go_on_beside_the_others() -> None:
             me = (await server.http.get("/v1/me", headers={"Authorization": f"Bearer {key}"})).json()
             assert (me["role"], me["user"], me["tenant"]) == (role, user, "")
         assert (await server.http.get("/v1/me", headers=bearer("operator", "bank"))).json()["tenant"] == "bank"
+
+
+async def test_below_another_path_it_asks_as_well() -> None:
+    async with site() as server:
+        app = Starlette(routes=[Mount("/chat", server.app)])
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://holdfast.test") as http:
+            assert kind(await http.get("/chat/v1/me")) == "unauthorized"
+            assert kind(await http.get("/chat/metrics")) == "unauthorized"
+            assert (await http.get("/chat/v1/me", headers=bearer("user"))).json()["user"] == "ann"
+        bare = FastAPI(dependencies=[Depends(enforce)])  # without the rim nobody is known, and nobody let in
+
+        @bare.get("/v1/info")
+        async def info() -> None: ...
+
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(bare, raise_app_exceptions=False), base_url=HERE
+        ) as http:
+            assert (await http.get("/v1/info")).status_code == 500  # the refusal, which has no handler here
 
 
 def test_the_secrets_of_the_config_are_in_no_repr() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -47,7 +48,10 @@ from holdfast.backends.records import (
     WrongUserFound,
 )
 from holdfast.backends.rules import Head, Pending
-from holdfast.errors import StoreClosed
+from holdfast.errors import InvalidInput, StoreClosed
+
+_USED = re.compile(r"-?[0-9]{1,18}")
+"""Of a cursor."""
 
 
 class _Outcome(msgspec.Struct):
@@ -153,6 +157,8 @@ class MemoryBackend:
     async def by_user(self, tenant: str, user: str, *, cursor: str = "", limit: int = 100) -> Listing:
         self._now()
         used, _, last = cursor.partition(":")
+        if cursor and not _USED.fullmatch(used):
+            raise InvalidInput(f"{cursor[:40]!r} is not a cursor that by_user gave out")
         mine = sorted(
             (-life.used_ms, key.id)
             for key, life in list(self._lives.items())

@@ -194,6 +194,12 @@ class AccessSection(Section):
         return bool(self.keys or self.key_file or self.jwt or self.visitors)
 
     @property
+    def closed(self) -> frozenset[str]:
+        """Paths beside the API that ask who comes."""
+        asked = {"/metrics": self.metrics, "/readyz": self.readiness}
+        return frozenset(path for path, who in asked.items() if who == "keys")
+
+    @property
     def several_tenants(self) -> bool:
         """Whether callers of other tenants than the store's own may come."""
         of_tokens = self.jwt is not None and bool(self.jwt.tenant_claim or self.jwt.tenant)

@@ -112,7 +112,12 @@ def create_app(
     add_identity_routes(app, node, identities)
     add_channel_routes(app, channels or {}, settings.max_input_chars, limits.count_message)
     add_page_routes(app, page)
-    describe(app, keys=identities.asks, cookie=identities.signer.cookie if identities.signer else "")
+    describe(
+        app,
+        keys=identities.asks,
+        cookie=identities.signer.cookie if identities.signer else "",
+        closed=config.access.closed,
+    )
     check_rules(app)
     return app
 

@@ -44,6 +44,11 @@ def caller_of(request: Request) -> Caller:
     return found
 
 
+def is_identified(request: Request) -> bool:
+    """Whether the rim has found out who sent it."""
+    return _STATE in request.scope
+
+
 def set_caller(scope: Any, caller: Caller) -> None:
     """For the rim: notes who sent the request of this ASGI scope."""
     scope[_STATE] = caller

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -107,8 +107,9 @@ def body_of(shape: type, example: Mapping[str, Any], *, required: bool = True) -
     return {"required": required, "content": {"application/json": {"schema": _ref(shape), "example": example}}}
 
 
-def describe(app: FastAPI, *, keys: bool, cookie: str = "") -> None:
-    """Completes the description that FastAPI makes: the shapes, and the access key or ``cookie`` where one is needed."""
+def describe(app: FastAPI, *, keys: bool, cookie: str = "", closed: Collection[str] = ()) -> None:
+    """Completes the description that FastAPI makes: the shapes, and the access key or ``cookie`` where one is needed:
+    below ``/v1``, and for ``closed`` paths."""
     make = app.openapi
     schemes: dict[str, Any] = {"accessKey": {"type": "http", "scheme": "bearer"}}
     if cookie:
@@ -126,7 +127,7 @@ def describe(app: FastAPI, *, keys: bool, cookie: str = "") -> None:
                     operation["responses"].pop("422", None) if not _declares(operation, "422") else None
                     if not keys:
                         operation["responses"].pop("401", None)
-                    elif path.startswith("/v1"):
+                    elif path.startswith("/v1") or path in closed:
                         for status, title in (("403", "Not allowed"), ("503", "Cannot be checked now")):
                             operation["responses"].setdefault(status, _problem(title))
                         if (method.upper(), path) not in OPEN:

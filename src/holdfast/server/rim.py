@@ -15,7 +15,7 @@ from holdfast.server.channels.routes import PREFIX as SIGNED
 from holdfast.server.faults import log_fault
 from holdfast.server.identities.identifying import Identities, set_identified
 from holdfast.server.metrics import Metrics
-from holdfast.server.problems import Refused
+from holdfast.server.problems import NOT_FOUND, Refused
 from holdfast.server.replies import problem_reply
 from holdfast.server.rules import OPEN
 
@@ -33,7 +33,7 @@ class Rim:
         self._metrics = metrics
         self._identities = identities
         access = identities.access
-        self._closed = {"/metrics": access.metrics == "keys", "/readyz": access.readiness == "keys"}
+        self._closed = access.closed
         header = (b"x-holdfast-node", node.encode("latin-1", "replace"))
         self._page_headers = [header, *_SAFE_HEADERS, *(_HTTPS_HEADERS if access.https else ())]
         self._api_headers = [*self._page_headers, (b"cache-control", b"no-store")]
@@ -44,7 +44,8 @@ class Rim:
             return
         started = time.perf_counter()
         status = 0
-        under_v1 = scope["path"].startswith("/v1/")
+        path = _path(scope)
+        under_v1 = path.startswith("/v1/")
         own = self._api_headers if under_v1 else self._page_headers
 
         async def send_on(message: Message) -> None:
@@ -56,7 +57,7 @@ class Rim:
             await send(message)
 
         try:
-            refusal = await self._identified(scope, under_v1)
+            refusal = await self._identified(scope, path, under_v1)
             if refusal is not None:
                 await problem_reply(refusal, Request(scope))(scope, receive, send_on)
             else:
@@ -72,10 +73,13 @@ class Rim:
         finally:
             self._note(scope, status, time.perf_counter() - started)
 
-    async def _identified(self, scope: Scope, under_v1: bool) -> Exception | None:
+    async def _identified(self, scope: Scope, path: str, under_v1: bool) -> Exception | None:
         """Notes who asks; why nobody is let in, where that is so."""
-        path = scope["path"]
-        if not (under_v1 or self._closed.get(path)) or path.startswith(SIGNED) or (scope["method"], path) in OPEN:
+        if under_v1 and b"%2f" in scope.get("raw_path", b"").lower():
+            return Refused(
+                NOT_FOUND
+            )  # decoded, an id with a slash in it would be the path of another session's messages
+        if not (under_v1 or path in self._closed) or path.startswith(SIGNED) or (scope["method"], path) in OPEN:
             return None
         try:
             found = await self._identities.identify(scope)
@@ -103,6 +107,13 @@ _SAFE_HEADERS: Final = (
 )
 _HTTPS_HEADERS: Final = ((b"strict-transport-security", b"max-age=31536000"),)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _path(scope: Scope) -> str:
+    """The path within this application, which may be served below another path."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 def _template(scope: Scope) -> str:

@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 from holdfast.config.access import ScopeName
 from holdfast.errors import ConfigError
-from holdfast.server.callers import Role, caller_of
-from holdfast.server.problems import OPERATORS_ONLY, SCOPE_MISSING, Refused
+from holdfast.server.callers import Role, caller_of, is_identified
+from holdfast.server.problems import OPERATORS_ONLY, SCOPE_MISSING, UNAUTHORIZED, Refused
 
 STAFF: Final[frozenset[Role]] = frozenset({"operator", "admin"})
 _ALL: Final[frozenset[Role]] = frozenset(get_args(Role))
@@ -74,9 +74,12 @@ OPEN: Final = frozenset(named for named, rule in RULES.items() if rule.open)
 
 async def enforce(request: Request) -> None:
     """For every route: refuses a caller who may not do such a thing at all. Raises `Refused`."""
-    rule = RULES.get((request.method, getattr(request.scope.get("route"), "path_format", "")))
+    path: str = getattr(request.scope.get("route"), "path_format", "")
+    rule = RULES.get((request.method, path))
     if rule is None or rule.open or rule.signed:
         return
+    if not is_identified(request) and path.startswith("/v1"):
+        raise Refused(UNAUTHORIZED)  # the rim did not see it: never to be taken for everybody
     caller = caller_of(request)
     if caller.role not in rule.roles:
         raise Refused(OPERATORS_ONLY)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from holdfast.backends.contract import Backend
 from holdfast.backends.records import Birth, SessionKey
+from holdfast.errors import InvalidInput
 from holdfast.testing.calls import KEY, finish, granted, of_user, put, run_turn, scanned
 from holdfast.testing.contract_base import ContractBase
 
@@ -114,6 +117,12 @@ class ListingContract(ContractBase):
             await backend.delete(SessionKey("acme", page.ids[-1]))
         assert found == [key.id for key in reversed(keys)]
         assert not cursor
+
+    async def test_what_is_no_cursor_is_refused_or_finds_something(self, backend: Backend) -> None:
+        await put(backend, {"a": b"1"}, _keys(1)[0], birth=Birth("ann"))
+        for cursor in ("x", ":", "é:1", "1", "0x1.2", "9" * 400, "inf:1:x", "-1.-1", "\x00", "1:2:3:4"):
+            with suppress(InvalidInput):
+                await backend.by_user("acme", "ann", cursor=cursor)
 
     async def test_a_turn_puts_its_session_under_its_user(self, backend: Backend) -> None:
         await run_turn(backend, "t1", user="ann")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from holdfast.backends import rules
 from holdfast.backends.records import (
     CommitReply,
@@ -19,7 +21,9 @@ from holdfast.backends.records import (
 from holdfast.backends.rules import Pending
 from holdfast.backends.sqlite.rows import Body, Life, Rows, head_of
 from holdfast.backends.sqlite.text import raw, text
-from holdfast.errors import ConfigError
+from holdfast.errors import InvalidInput
+
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def commit(rows: Rows, key: SessionKey, delta: Delta) -> CommitReply:
@@ -123,7 +127,6 @@ def _place(cursor: str) -> tuple[int, int]:
     if not cursor:
         return 2**62, 2**62
     used, _, sid = cursor.partition(".")
-    try:
-        return int(used), int(sid)
-    except ValueError:
-        raise ConfigError(f"{cursor!r} is not a cursor that by_user gave out") from None
+    if not (_NUMBER.fullmatch(used) and _NUMBER.fullmatch(sid)):
+        raise InvalidInput(f"{cursor[:40]!r} is not a cursor that by_user gave out")
+    return int(used), int(sid)
