@@ -17,6 +17,7 @@ from bench import (
     absolute,
     capacity,
     durable_turn,
+    encryption,
     engine,
     history_cost,
     http_turn,
@@ -55,6 +56,7 @@ TOPICS: Final = {
     "http": Topic("A turn over HTTP, with the extractive answer, beside a bare FastAPI echo", http_turn.measure),
     "durable": Topic("A streamed turn with journal and kept events, against the same without", durable_turn.measure),
     "engine": Topic("The engine's own work in a turn, without a model", engine.measure),
+    "encryption": Topic("A turn with encryption (and masking), against the same without", encryption.measure),
     "peers": Topic("A turn beside the peers' (2 messages of 0.8 KB, in one run)", comparison.measure, only_named=True),
     "absolute": Topic("Absolute figures, of this run on this machine only", absolute.measure),
 }

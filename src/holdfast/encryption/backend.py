@@ -20,7 +20,6 @@ from holdfast.backends.records import (
     BeginReply,
     BeginRequest,
     Birth,
-    Change,
     CommitReply,
     Committed,
     Delta,
@@ -249,6 +248,8 @@ class EncryptedBackend:
         """The key that values of this session are written with; ``user``: of whom it becomes, if it is not there yet."""
         life = self._lives.get(key)
         if life is not None:
+            if (ready := self.vault.ready(life.owner)) is not None:
+                return ready
             try:
                 return await self.vault.current_of(life.owner)
             except UnreadableRecord:  # no key yet: a session of before encryption
@@ -276,15 +277,18 @@ class EncryptedBackend:
     async def _commit_in(self, key: SessionKey, delta: Delta) -> CommitReply:
         """A commit that names the life that it is made in."""
         life = self._lives.get(key)
-        try:
-            if life is None or life.incarnation != delta.incarnation:
-                life = await self._look(key)
-            if life is None:
-                owner = await self.vault.current(key.tenant, delta.birth.user)
-            else:
-                owner = await self._key_of(key, life)
-        except Erased:
-            return Gone()
+        if life is not None and life.incarnation == delta.incarnation:
+            owner = self.vault.ready(life.owner)
+        else:
+            life, owner = await self._look(key), None
+        if owner is None:
+            try:
+                if life is None:
+                    owner = await self.vault.current(key.tenant, delta.birth.user)
+                else:
+                    owner = await self._key_of(key, life)
+            except Erased:
+                return Gone()
         return await self.inner.commit(key, self._sealed(key, owner, delta, delta.incarnation[:8]))
 
     async def _unborn(self, key: SessionKey, delta: Delta) -> Delta:
@@ -295,16 +299,13 @@ class EncryptedBackend:
         return self._sealed(key, owner, born, rules.seed_of(delta.commit_id))
 
     def _sealed(self, key: SessionKey, owner: OwnerKey, delta: Delta, seed: bytes) -> Delta:
-        values, op, place = self._values, delta.turn_id if delta.fence else delta.commit_id, place_of(key)
+        values, op, life = self._values, delta.turn_id if delta.fence else delta.commit_id, place_of(key) + seed
         first = 1 if delta.fence and self._lives.has_input(key, delta.turn_id) else 0
         counter = delta.base.counter if delta.fence and delta.base is not None else 0
         return msgspec.structs.replace(
             delta,
-            changes=[
-                Change(name, None if value is None else values.field(owner, place, seed, name, value), at)
-                for name, value, at in delta.changes
-            ],
-            appends=values.entries(owner, place, seed, op, delta.appends, first, counter),
+            changes=values.changes(owner, life, delta.changes) if delta.changes else delta.changes,
+            appends=values.entries(owner, life, op, delta.appends, first, counter),
             outcome=values.outcome(owner, key, op, delta.outcome) if delta.outcome else b"",
         )
 

@@ -14,6 +14,7 @@ Associated data: all of the above before the nonce, and the *place* where the va
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -36,6 +37,9 @@ FIELD, INPUT, ENTRY, OUTCOME, STEP, SIGNAL, EVENTS = range(1, 8)
 IN_LOG: Final = (INPUT, ENTRY)
 
 
+_KIND: Final = tuple(bytes([kind]) for kind in range(16))
+
+
 class LogPlace(NamedTuple):
     """Where a log entry belongs: its turn (a digest), its place there, and the counter of the session that the turn was made on (0
     where it says nothing)."""
@@ -46,11 +50,16 @@ class LogPlace(NamedTuple):
 
 
 class OwnerKey(NamedTuple):
-    """One key of an owner, ready for use."""
+    """One key of an owner, ready for use. ``head``: what values begin with that it encrypts."""
 
     owner: bytes
     number: int
     cipher: AESGCM
+    head: bytes
+
+    @classmethod
+    def of(cls, owner: bytes, number: int, cipher: AESGCM) -> OwnerKey:
+        return cls(owner, number, cipher, MARK + owner + bytes([number]))
 
 
 class Head(NamedTuple):
@@ -63,13 +72,26 @@ class Head(NamedTuple):
     raw: bytes
 
 
-def seal(key: OwnerKey, kind: int, place: bytes, value: bytes, log: LogPlace | None = None) -> bytes:
-    """The value, encrypted and bound to ``place``."""
-    head = _HEAD.pack(MARK, key.owner, key.number, kind)
-    if log is not None:
-        head += _LOG.pack(log.turn, min(log.at, _MOST_INDEX), min(log.counter, _MOST_COUNTER))
-    nonce = os.urandom(NONCE_BYTES)
-    return b"".join((head, nonce, key.cipher.encrypt(nonce, value, head + place)))
+def seal(key: OwnerKey, kind: int, place: bytes, value: bytes, nonce: bytes = b"") -> bytes:
+    """The value, encrypted and bound to ``place``. ``nonce``: from `nonces`, where several values are sealed together."""
+    head = key.head + _KIND[kind]
+    nonce = nonce or os.urandom(NONCE_BYTES)
+    return head + nonce + key.cipher.encrypt(nonce, value, head + place)
+
+
+def seal_entry(key: OwnerKey, kind: int, place: bytes, value: bytes, log: LogPlace, nonce: bytes = b"") -> bytes:
+    """The same for an entry of the log, bound to its turn too."""
+    turn, at, counter = log
+    head = key.head + _KIND[kind] + _LOG.pack(turn, min(at, _MOST_INDEX), min(counter, _MOST_COUNTER))
+    nonce = nonce or os.urandom(NONCE_BYTES)
+    return head + nonce + key.cipher.encrypt(nonce, value, head + place)
+
+
+def nonces(count: int) -> Iterator[bytes]:
+    """So many, random, with one call into the system."""
+    some = os.urandom(NONCE_BYTES * count)
+    for at in range(0, len(some), NONCE_BYTES):
+        yield some[at : at + NONCE_BYTES]
 
 
 def is_sealed(stored: bytes) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from holdfast.backends.records import Field, SessionKey
+from holdfast.backends.records import Change, Field, SessionKey
 from holdfast.encryption.envelope import (
     ENTRY,
     FIELD,
@@ -21,8 +21,10 @@ from holdfast.encryption.envelope import (
     OwnerKey,
     head_of,
     is_sealed,
+    nonces,
     opened,
     seal,
+    seal_entry,
 )
 from holdfast.encryption.lives import Life
 from holdfast.encryption.log_order import check_order
@@ -49,18 +51,22 @@ class Values:
         """A value that is bound to its session and to ``names``."""
         return seal(owner, kind, _place(place_of(key), *names), value)
 
-    def field(self, owner: OwnerKey, place: bytes, seed: bytes, name: str, value: bytes) -> bytes:
-        return seal(owner, FIELD, _field_place(place, seed, name), value)
+    def changes(self, owner: OwnerKey, life: bytes, changes: Sequence[Change]) -> list[Change]:
+        """A commit's changed fields; ``life``: the place of the session and its seed."""
+        fresh = nonces(len(changes))
+        return [
+            Change(name, None if value is None else seal(owner, FIELD, life + name.encode(), value, next(fresh)), at)
+            for name, value, at in changes
+        ]
 
     def input(self, owner: OwnerKey, key: SessionKey, turn_id: str, entry: bytes) -> bytes:
         """Not bound to the session's life, which a turn may be the first to bring about; the rest of its turn is."""
-        return seal(owner, INPUT, place_of(key), entry, LogPlace(turn_mark(turn_id), 0))
+        return seal_entry(owner, INPUT, place_of(key), entry, LogPlace(turn_mark(turn_id), 0))
 
     def entries(
         self,
         owner: OwnerKey,
-        place: bytes,
-        seed: bytes,
+        life: bytes,
         op: str | bytes,
         entries: Sequence[bytes],
         first: int,
@@ -69,9 +75,9 @@ class Values:
         """Log entries of one commit, the first of them at index ``first`` of its turn."""
         if not entries:
             return []
-        turn = turn_mark(op)
+        turn, fresh = turn_mark(op), nonces(len(entries))
         return [
-            seal(owner, ENTRY, place + seed, entry, LogPlace(turn, first + index, counter))
+            seal_entry(owner, ENTRY, life, entry, LogPlace(turn, first + index, counter), next(fresh))
             for index, entry in enumerate(entries)
         ]
 
@@ -95,7 +101,7 @@ class Values:
             if (head := heads[name]) is None:
                 clear[name] = field
                 continue
-            at = _field_place(place, life.seed, name)
+            at = place + life.seed + name.encode()
             clear[name] = Field(opened(field.value, head, ciphers[head.owner, head.number], at), field.counter)
         return clear
 
@@ -173,10 +179,6 @@ def _check_turn(places: Sequence[LogPlace], op: str | bytes) -> None:
 
 def _named(op: str | bytes) -> str:
     return op if isinstance(op, str) else "\x00" + op.hex()
-
-
-def _field_place(place: bytes, seed: bytes, name: str) -> bytes:
-    return b"".join((place, seed, name.encode()))
 
 
 def _place(place: bytes, *names: str) -> bytes:
