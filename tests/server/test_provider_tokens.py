@@ -67,7 +67,7 @@ async def test_a_good_token_is_its_user(issuer: Provider) -> None:
         {"kid": "two"},
         {"kid": "one", "key": RSA_2},
     ],
-    ids=repr,
+    ids="-".join,
 )
 async def test_a_token_that_is_not_good_is_nobodys(issuer: Provider, claims: dict[str, Any]) -> None:
     assert await tokens(issuer).caller(issuer.token(**claims)) is None
