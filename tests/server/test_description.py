@@ -75,7 +75,7 @@ async def test_every_operation_is_described() -> None:
     assert set(turn["responses"]) == {
         "200",
         "202",
-        *(str(code) for code in (400, 404, 408, 409, 410, 413, 415, 422, 429, 500, 503, 504)),
+        *(str(code) for code in (400, 403, 404, 408, 409, 410, 413, 415, 422, 429, 500, 503, 504)),
     }
     assert set(turn["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
     assert turn["requestBody"]["content"]["application/json"]["example"]

@@ -11,7 +11,9 @@ from access_kit import Site, bearer, site
 from server_kit import Scripted, Served, kind, served
 from test_metrics import value
 
+from holdfast.backends.records import Overdue
 from holdfast.server.app import node_of
+from holdfast.server.desk import HANDLER
 
 SLOTS = {"server": {"max_concurrent_turns": 2}}
 
@@ -169,3 +171,16 @@ async def test_nothing_of_a_crowd_is_left_behind() -> None:
         desk = node_of(node.app).desk
         assert (desk._room._slots.running, desk._room.waiting, desk._turns, desk._posted) == (0, 0, {}, set())
         assert not desk._in_session
+
+
+async def test_a_turn_that_another_node_has_takes_no_room() -> None:
+    async with served(2, config={"max_concurrent_turns": 1}) as (node, other):
+        session_id = await other.session()
+        running = asyncio.ensure_future(other.turn(session_id, "hold a", "t-1"))
+        await until(lambda: other.assistant.calls)
+        key = other.store.key(session_id)
+        for _ in range(3):
+            assert not await node_of(node.app).desk.take_over(Overdue(key, "t-1", HANDLER, 1, 0))
+        assert (await node.turn(await node.session(), "say x")).status_code == 200
+        other.assistant.open("a")
+        await running

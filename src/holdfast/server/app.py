@@ -34,6 +34,7 @@ from holdfast.server.node import Node, Served, node_name
 from holdfast.server.node_routes import add_node_routes
 from holdfast.server.pages import PAGE, add_page_routes
 from holdfast.server.problems import BAD_METHOD, INVALID, NOT_FOUND, Kind, Refused
+from holdfast.server.quotas import Quotas
 from holdfast.server.rate_layer import RateLimits
 from holdfast.server.replies import problem_reply
 from holdfast.server.rim import Rim
@@ -82,8 +83,10 @@ def create_app(
         texts=Texts(config.assistant.texts),
         limits=config.limits,
     )
+    quotas = Quotas(config.limits, desk.tenants, metrics)
+    desk.on_written = quotas.turn_ran
     guard = Guard(desk.tenants, audit, config.privacy.audit)
-    node = Node(name, store, assistant, config, desk, metrics, telemetry, guard, audit)
+    node = Node(name, store, assistant, config, desk, metrics, telemetry, guard, audit, quotas)
     app = FastAPI(
         title="Holdfast",
         version=__version__,

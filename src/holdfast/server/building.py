@@ -35,6 +35,7 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
         channels = await opened.enter_async_context(opened_channels(config, store))
         app = create_app(store, assistant, config, channels=channels)
         await opened.enter_async_context(polling(node_of(app).telemetry.server, config.server.server_figures_every))
+        await opened.enter_async_context(node_of(app).quotas.counting())
         store.failure_text = _failure_text(config)
         if config.server.recovery_every:
             await opened.enter_async_context(

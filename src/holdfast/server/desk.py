@@ -61,6 +61,7 @@ class TurnDesk:
 
     Attributes:
         draining: no further turns are taken. tenants: the stores that turns run in.
+        on_written: told of each turn whose handler has ended, just before it is committed.
 
     Where a method takes ``tenant``, "" is the store's own.
     """
@@ -88,6 +89,7 @@ class TurnDesk:
         self._room = TurnRoom(limit, limits, metrics)
         self._room_to_join = TurnRoom(limit, limits, metrics)
         self._session_line = limits.session_line
+        self.on_written: Callable[[Turn], None] = lambda turn: None
         self._timeout = timeout
         self._turns: dict[tuple[str, str, str], RunningTurn] = {}
         self._posted: set[RunningTurn] = set()
@@ -327,7 +329,9 @@ class TurnDesk:
         if is_persons(turn):
             await self.persons_of(turn.key.tenant).handle(turn)
             return None
-        return await self._assistant(turn)
+        result = await self._assistant(turn)
+        self.on_written(turn)
+        return result
 
     async def _to_its_end(self, turn: RunningTurn, work: _Work) -> None:
         started = time.perf_counter()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from holdfast.server.desk import TurnDesk
     from holdfast.server.guard import Guard
     from holdfast.server.metrics import Metrics
+    from holdfast.server.quotas import Quotas
     from holdfast.telemetry.recording import Telemetry
     from holdfast.turns.store import TurnStore
     from holdfast.turns.turn import Turn
@@ -60,6 +61,7 @@ class Node(NamedTuple):
     telemetry: Telemetry
     guard: Guard
     audit: AuditLog | None
+    quotas: Quotas
 
 
 def node_name(given: str) -> str:

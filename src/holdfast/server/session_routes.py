@@ -33,6 +33,7 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
                 "body-too-slow",
                 "unsupported-media-type",
                 "invalid-request",
+                "quota-exceeded",
                 "store-unavailable",
             ),
             status=201,
@@ -42,7 +43,10 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
     async def create(request: Request) -> Response:
         wanted = await new_session(request, settings.max_body_bytes)
         mine = guard.of(request)
-        session = await mine.store.create(user=mine.user(wanted.user))
+        user = mine.user(wanted.user)
+        await node.quotas.check_session(mine.caller.tenant, user)
+        session = await mine.store.create(user=user)
+        node.quotas.session_began(mine.caller.tenant)
         shown = shapes.session_of(session, masker, [])
         return json_reply(shown, 201, {"Location": f"/v1/sessions/{session.id}"})
 
@@ -102,7 +106,9 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
         ),
     )
     async def deleted(request: Request, session_id: SessionId) -> Response:
-        await guard.of(request).delete(session_id)
+        mine = guard.of(request)
+        await mine.delete(session_id)
+        node.quotas.session_ended(mine.caller.tenant)
         return Response(None, 204)
 
     @app.get(

@@ -66,6 +66,7 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
                 "invalid-request",
                 "turn-mismatch",
                 "turn-busy",
+                "quota-exceeded",
             ),
             content=EVENT_STREAM,
             body=body_of(shapes.NewTurn, {"input": "Where is my order?"}),
@@ -83,6 +84,8 @@ def add_turn_routes(app: FastAPI, node: Node) -> None:
         streams = _streams(request)
         mine = guard.of(request)
         await mine.may_write(session_id, checked_later=True)
+        if desk.find(session_id, turn_id, tenant=mine.caller.tenant) is None:
+            await node.quotas.check_turn(mine.caller.tenant, mine.caller.user)
         turn, shared = desk.post(
             session_id,
             turn_id,
