@@ -18,9 +18,11 @@ from holdfast.cli.export_format import tagged
 from holdfast.cli.options import Config, Debug, Json, StoreUrl, Tenant, config_of, with_store
 from holdfast.cli.output import cell, clean, console, iso, print_json
 from holdfast.cli.progress import Progress
+from holdfast.errors import ConfigError
 from holdfast.privacy.audit import AuditEntry, AuditLog
 from holdfast.privacy.erasing import ERASED_FOR_S, Erasure, erase_user, readmit_user
 from holdfast.privacy.exporting import export_user
+from holdfast.privacy.retention import Swept, sweep
 from holdfast.sessions.durations import milliseconds
 
 app = typer.Typer(
@@ -157,6 +159,35 @@ async def _export(store: Store, user: str, out: TextIO) -> int:
                 bar.step()
     document.end()
     return document.counts["sessions"]
+
+
+@app.command("sweep")
+def sweep_(
+    store: StoreUrl = "",
+    tenant: Tenant = "",
+    config: Config = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only count what would be taken away.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Take away what is kept longer than [privacy.retention] says; nodes do so by themselves once an hour."""
+    settings = config_of(config)
+    rules = {} if settings is None else settings.privacy.retention.rules(tenant)
+    if tenant not in rules or not rules[tenant].any:
+        raise ConfigError(f"the config has no [privacy.retention] rules for tenant {tenant!r}; name it with --config")
+
+    async def work(opened: Store) -> Swept:
+        with Progress("looking at sessions", None) as bar:
+            return await sweep(opened, rules[tenant], dry=dry, step=bar.step)
+
+    done = with_store(store, tenant, work, config=config)
+    if as_json:
+        print_json(msgspec.to_builtins(done))
+    else:
+        what = "would be taken away" if dry else "taken away"
+        print(
+            f"{done.looked_at} sessions looked at; {what}: {done.sessions} sessions, {done.fields} fields, {done.traces} traces"
+        )
 
 
 @app.command("audit")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -121,10 +122,8 @@ class _Erasing:
         for failures in (self._store.failures, self._store.deliveries.failures):
             self.notes += await failures.drop(gone)
         if gone:
-            try:
+            with suppress(SessionNotFound):  # nobody waits for a person
                 await self._store.beside(HANDOVERS).update(WAITING, {}, remove=sorted(gone), create=False)
-            except SessionNotFound:
-                pass  # nobody waits for a person
         self.notes += await self._store.beside(USAGE).delete(self._user)
 
     async def _delete(self, store: TurnStore, session_id: str) -> None:

@@ -25,6 +25,9 @@ USAGE: Final = "\x1fusage"
 DELIVERIES: Final = "\x1fdeliveries"
 """Turns that bring a reply to where its message came from."""
 
+RETENTION: Final = "\x1fretention"
+"""When what is kept too long was last looked for."""
+
 AUDIT: Final = "\x1faudit"
 """Who read or did what."""
 
