@@ -8,7 +8,7 @@ from typing import Final
 
 from holdfast.sensitive.context import before, compiled, in_link, is_numbered, links
 from holdfast.sensitive.kind import Found
-from holdfast.sensitive.phones import digits_of, is_grouped
+from holdfast.sensitive.phones import digits_of, is_grouped, starts
 
 _GAP: Final = r"[ \-.·]{0,2}"
 _ID_CARD: Final = rf"(?<![\d+.])[1-9](?:{_GAP}\d){{16}}{_GAP}[\dXx](?![\dA-Za-z])"
@@ -52,9 +52,9 @@ _PROVINCES: Final = frozenset(
         "83",
     ]
 )
-_BANK_CARD: Final = rf"(?<![\d+.])(?<![A-Za-z]\d)[1-9](?:{_GAP}\d){{12,18}}(?![\d%]|\.\d)"
+_BANK_CARD: Final = rf"(?<![\d+.A-Z])[1-9](?:{_GAP}\d){{12,18}}(?![\d%]|\.\d)"
 _ISSUED: Final = re.compile(
-    r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|6\d{15,18}|9[0-9]\d{14,17}"
+    r"4(?:\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|6\d{15,18}|9[0-9]\d{14,17}"
     r"|5[06-8]\d{14,17}|1[0-9]\d{14,17}|8[0-9]\d{14,17}"
 )
 _USUAL: Final = re.compile(r"4|5[1-5]|2[2-7]|3[4-9]|30|62|60|64|65|9[45]|50|5[6-8]|6[3789]")
@@ -67,7 +67,7 @@ _ID_WORDS: Final = (
 
 _PASSPORT: Final = r"(?<![A-Za-z0-9@._/\-])[EGeg][ \-]?\d{4}[ \-]?\d{4}(?![A-Za-z0-9@_]|[.\-/]\d)"
 _ANY_PASSPORT: Final = (
-    r"(?<![A-Za-z0-9@._/\-])(?=[A-Za-z0-9 \-]{0,4}\d)(?:(?:[A-Z]{1,3}[ \-]?|[a-z]{1,2})\d{3}[ ]?\d{3,7}|\d{3}[ ]?\d{3}[ ]?\d{2,3}|[A-Z]{2}[ ]\d{7})"
+    r"(?<![A-Za-z0-9@._/\-])(?=[A-Za-z0-9 \-]{0,4}\d)(?:(?:[A-Z]{1,3}[ \-]?|[a-z]{1,2})\d{3}[ ]?\d{3,7}|[A-Z]\d{6,7}[A-Z]|\d{3}[ ]?\d{3}[ ]?\d{2,3}|[A-Z]{2}[ ]\d{7})"
     r"(?![A-Za-z0-9@_]|[.\-/]\d)"
 )
 _PASSPORT_WORDS: Final = r"(?:护照|通行证|旅行证|passport|travel document)[^\d\n]{0,30}$"
@@ -86,15 +86,21 @@ _IBAN_LENGTHS: Final = {
 }  # fmt: skip
 
 
+def _tried(pattern: str, text: str) -> Iterator[re.Match[str]]:
+    """Matches where a number begins."""
+    match_at = compiled(pattern).match
+    return (match for place in starts(text) if (match := match_at(text, place)))
+
+
 def find_id_cards(text: str) -> Iterator[Found]:
     """Chinese identity numbers: of 18 characters with their check digit (ISO 7064 MOD 11-2, as GB 11643 has it) and a date of birth,
     and the old ones of 15 digits where words say so."""
     skip = links(text)
-    for match in compiled(_ID_CARD).finditer(text):
+    for match in _tried(_ID_CARD, text):
         value = "".join(one for one in match[0] if one.isalnum()).upper()
         if is_id_card(value) and is_grouped(match[0]) and not in_link(text, skip, match.start()):
             yield Found(match.start(), match.end(), value)
-    for match in compiled(_OLD_ID_CARD).finditer(text):
+    for match in _tried(_OLD_ID_CARD, text):
         value = digits_of(match[0])
         if value[:2] in _PROVINCES and _is_day(value[8:10], value[10:12]) and is_grouped(match[0]):
             if before(compiled(_ID_WORDS, re.IGNORECASE), text, match.start(), 40):
@@ -118,7 +124,7 @@ def _is_day(month: str, day: str) -> bool:
 def find_bank_cards(text: str) -> Iterator[Found]:
     """Card numbers of 13 to 19 digits with their check digit (Luhn, ISO/IEC 7812-1), of an issuer's range or where words say so."""
     skip = links(text)
-    for match in compiled(_BANK_CARD).finditer(text):
+    for match in _tried(_BANK_CARD, text):
         value = digits_of(match[0])
         if not passes_luhn(value) or not is_grouped(match[0], least=2) or in_link(text, skip, match.start()):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -15,7 +16,7 @@ _LINK: Final = re.compile(
 _GIVEN: Final = re.compile(r"(?:phone|mobile|tel|email|e-mail|mail|card|idcard|id_card)=$", re.IGNORECASE)
 _NUMBERED: Final = re.compile(
     r"(?:订单|单|流水|运单|快递|物流|编|序列|批次|合同|发票|商品|货|会员|工单|案件|案|版本|型|条形?码|追踪|交易|票|房间|学|工|QQ|qq)[号码]{1,2}"
-    r"[是为:：#\s]{0,4}$|(?:订单|运单|快递|流水|编码|条码|条形码|sku)[是为:：#\s]{0,3}$"
+    r"[是为:：#\s]{0,4}$|(?:订单|运单|快递|流水|编码|条码|条形码|sku|余额|金额|总价|价格|合计|共计)[是为:：#\s]{0,3}$"
     r"|\b(?:order|tracking|invoice|ref(?:erence)?|case|ticket|serial|isbn|sku|item|model|part|batch|transaction|booking|parcel"
     r"|shipment|build|version|account|product|confirmation|job|error|code|timestamp|epoch|ts|asin|upc|ean|barcode|receipt|po)"
     r"(?:[ -]?(?:id|no|num|number|code))?\b[ .:#=]{0,3}(?:is|was|=)?[ :#]{0,2}$",
@@ -43,6 +44,15 @@ def is_numbered(text: str, start: int) -> bool:
 def before(words: re.Pattern[str], text: str, start: int, reach: int = REACH) -> bool:
     """Whether a pattern (which ends with ``$``) fits what stands before a place."""
     return words.search(text, max(0, start - reach), start) is not None
+
+
+def ending_in(words: Iterable[str]) -> str:
+    """A pattern of the last character of some words, behind which it is looked for the rest: few places are looked at twice."""
+    around: dict[str, list[str]] = {}
+    for word in words:
+        around.setdefault(word[-1], []).append(f"(?<={word})")
+    cases = "|".join(f"(?<={last})(?:{'|'.join(dict.fromkeys(found))})" for last, found in around.items())
+    return f"[{''.join(around)}](?:{cases})"
 
 
 @cache

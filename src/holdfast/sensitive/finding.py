@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -10,7 +11,7 @@ from typing import Final, NamedTuple
 from holdfast.sensitive.context import REACH
 from holdfast.sensitive.kind import Kind, nothing
 from holdfast.sensitive.kinds import kind_of, kinds
-from holdfast.sensitive.plain import plain, without_invisible
+from holdfast.sensitive.plain import INVISIBLE, spoken_plain, widths_plain, without_invisible
 from holdfast.sensitive.segments import next_cut
 
 
@@ -23,7 +24,7 @@ class Spotted(NamedTuple):
     value: str
 
 
-_NEAR: Final = 8
+_NEAR: Final = 4
 """Characters before a part in which a hint still counts for it."""
 
 
@@ -43,13 +44,14 @@ class Detector:
         if not any(spans):
             return []
         near = [_Near(one) for one in spans]
+        wide, hidden = widths_plain(text), INVISIBLE.search(text) is not None
         found: list[Spotted] = []
         start = 0
         while start < len(text):
             end = next_cut(text, start, whole=True) or len(text)
             hinted = [one.reaches(start - _NEAR, end) for one in near]
             if True in hinted:
-                found += self._found(text, start, end, hinted)
+                found += self._found(wide, start, end, hinted, hidden)
             start = end
         return found
 
@@ -68,19 +70,25 @@ class Detector:
         for hint in self._hints:
             spans = (match.span() for match in hint.finditer(text, first))
             hinted.append(any(begin < end and stop > start - _NEAR for begin, stop in spans))
-        return self._found(text, start, end, hinted) if True in hinted else []
+        if True not in hinted:
+            return []
+        return self._found(widths_plain(text), start, end, hinted, INVISIBLE.search(text) is not None)
 
-    def _found(self, text: str, start: int, end: int, hinted: list[bool]) -> list[Spotted]:
+    def _found(self, wide: str, start: int, end: int, hinted: list[bool], hidden: bool) -> list[Spotted]:
         offset = max(0, start - REACH)
-        written, places = without_invisible(text[offset:end])
-        flat = plain(written)
+        written, places = without_invisible(wide[offset:end]) if hidden else (wide[offset:end], None)
+        flat = spoken_plain(written)
         found = []
+        begin = start - offset if places is None else bisect_left(places, start - offset)
         for order, place, kind in self._kinds:
             if not hinted[place]:
                 continue
-            for one in kind.find(flat):
-                left, right = (one.start, one.end) if places is None else (places[one.start], places[one.end - 1] + 1)
-                if left + offset >= start and right > left:
+            skipped = max(0, begin - kind.reach)
+            for one in kind.find(flat[skipped:]):
+                left, right = one.start + skipped, one.end + skipped
+                if left >= begin and right > left:
+                    if places is not None:
+                        left, right = places[left], places[right - 1] + 1
                     found.append((left - right, order, Spotted(left + offset, right + offset, kind.name, one.value)))
         if len(found) < 2:
             return [spot for _, _, spot in found]

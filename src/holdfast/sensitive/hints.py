@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from holdfast.sensitive.names import CHINESE_WORDS
+
 
 def _last_of(words: str) -> str:
     """Words by their last character, which is looked for first; then what stands before it."""
@@ -22,6 +24,11 @@ _DIGIT: Final = r"[\d零〇一二三四五六七八九幺]"
 DIGITS: Final = rf"{_DIGIT}(?:[^\w\n]{{0,4}}{_DIGIT}){{5}}"
 """Six digits of any script, or spoken, with whatever may stand between them."""
 
+LONG_NUMBER: Final = rf"{_DIGIT}(?:[^\w\n]{{0,4}}{_DIGIT}){{12}}"
+_LETTER: Final = "[A-Za-zＡ-Ｚａ-ｚ]"
+ACCOUNT: Final = rf"{_LETTER}{{2}}\d\d[ ]?[A-Z\dＡ-Ｚ]{{4}}"
+NATIONAL: Final = rf"\d{{3}}[\-－—–‑ ]?\d\d[\-－—–‑ ]?\d{{4}}|{_LETTER}{{2}}[ ]?\d\d[ ]?\d\d[ ]?\d\d"
+
 PLATE: Final = r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Za-zＡ-Ｚａ-ｚ]"
 
 PLACE: Final = "|".join(
@@ -33,20 +40,30 @@ PLACE: Final = "|".join(
     )
 )
 
-NAME: Final = "|".join(
+_BEFORE_CAPITAL: Final = (
     (
-        _last_of(
-            "叫 叫做 名 名是 名为 姓名 名字 字是 字叫 人 户 患者 病人 乘客 旅客 学员 考生 会员 用户 信息 我是 本人 里是 边是 就是 联系 寄给 送给 转给 账给 汇给 发给 打给 交给 转交 "
-            "一下 落款 抬头 署名 呼我 的是 先生 女士 小姐 太太 经理 老师 律师 大夫 教授 同志 师傅 阿姨 叔叔 主任 护士 同学 医生 学生 法人 客户 员工"
-        ),
-        _capital_after(
-            "[_:]is_/[_:]was_/am_/'m_/’m_/[Ii]m_/me_/[Hh]i_/llo_/[Hh]ey_/ear_/[Hh]i,_/llo,_/ey,_/ards_/ards,_/rely,_/rely_/nks_/nks,_/ers_/ers,_/uly,_/lly,_"
-            "/[_]of_/[Tt]o_/[Ww]ith_/[Bb]y_/[Ff]or_/[Ff]rom_/tact_/eet_/mer_/ient_/nger_/ender_/older_/uest_/[Uu]ser_/ember_/and_/ife_/iend_/son_/hter_/ther_"
-            "/ster_/ague_/oss_/ager_/bor_/our_/med_/lled_/ame_/'s_/tion_/ttn_/ned_/ture_/cant_/oyee_/nant_/ured_/inee_/ouse_/iary_/ayee_/ayer_/ssee_/nee_"
-            "/[:：=\"'“(\n]/[:：=]_/\n_/[\u4e00-\u9fff]/[\u4e00-\u9fff]_"
-        ),
-        r"收[件货]?(?:[,，。 ;；（(＋+\d电手]|$)",
-        r"(?<![A-Za-z])(?:M(?:rs?|s|x|iss)|Dr|Prof|Sir|Madam)(?![a-z])|[Nn]ame(?: is|'s| ?:)[ ]",
-        r"[a-z\u4e00-\u9fff][ ,，、:：(（]{0,3}(?:(?:phone|tel|mobile|cell|手机号?|电话)[.:： 是]{0,2})?[+＋(（]?\d{3}",
+        "[_:]is_/[_:]was_/am_/'m_/’m_/[Ii]m_/me_/[Hh]i_/llo_/[Hh]ey_/ear_/[Hh]i,_/llo,_/ey,_/ards_/ards,_/rely,_/rely_/nks_/nks,_/ers_/ers,_/uly,_/lly,_"
+        "/[_]of_/[Tt]o_/[Ww]ith_/[Ff]or_/[Ff]rom_/tact_/eet_/mer_/ient_/nger_/ender_/older_/uest_/[Uu]ser_/ember_/and_/ife_/iend_/son_/hter_/ther_"
+        "/ster_/ague_/oss_/ager_/bor_/our_/med_/lled_/ame_/'s_/’s_/tion_/ttn_/ned_/ture_/cant_/oyee_/nant_/ured_/inee_/ouse_/iary_/ayee_/ayer_/ssee_/nee_"
+        "/[:：=\"'“(\n]/[:：=]_/[Nn]ame_-_/\n_/[\u4e00-\u9fff]/[\u4e00-\u9fff]_/Mr_/Mrs_/Ms_/Mx_/Miss_/Dr_/Prof_/Sir_/Madam_/Mr._/Mrs._/Ms._/Dr._/Prof._/mr_/mrs_"
     )
+    .replace("_", " ")
+    .replace(". ", r"\. ")
+    .split("/")
 )
+
+
+def _name() -> str:
+    """One class of characters that is looked for, and by the character what has to stand around it."""
+    around: dict[str, list[str]] = {}
+    for word in CHINESE_WORDS:
+        around.setdefault(word[-1], []).append(f"(?<={word})" if word[0] != "^" else r"(?<![\s\S].)")
+    around["收"] = [r"(?=[件货]?(?:[,，。 ;；（(＋+\d电手]|$))"]
+    around["A-ZＡ-Ｚ"] = [f"(?<={word}.)" for word in _BEFORE_CAPITAL]
+    around["e"] = [r"(?<=[Nn]ame)(?: is|'s| ?:)[ ]?"]
+    around["\\d"] = [r"(?<!\d.)(?=(?:[^\w\n]{0,3}\d){6})"]
+    cases = "|".join(f"(?<=[{last}])(?:{'|'.join(dict.fromkeys(words))})" for last, words in around.items())
+    return f"[{''.join(around)}](?:{cases})"
+
+
+NAME: Final = _name()

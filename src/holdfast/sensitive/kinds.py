@@ -21,17 +21,17 @@ from holdfast.sensitive.phones import find_phones
 BUILT_IN: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("email", masks.email_mask, find_emails, hints.AT),
-        Kind("iban", masks.iban_mask, find_ibans, hints.DIGITS),
-        Kind("id_card", masks.id_card_mask, find_id_cards, hints.DIGITS),
-        Kind("bank_card", masks.bank_card_mask, find_bank_cards, hints.DIGITS),
-        Kind("national_id", masks.national_id_mask, find_national_ids, hints.DIGITS),
+        Kind("email", masks.email_mask, find_emails, hints.AT, reach=16),
+        Kind("iban", masks.iban_mask, find_ibans, hints.ACCOUNT, reach=1),
+        Kind("id_card", masks.id_card_mask, find_id_cards, hints.LONG_NUMBER),
+        Kind("bank_card", masks.bank_card_mask, find_bank_cards, hints.LONG_NUMBER),
+        Kind("national_id", masks.national_id_mask, find_national_ids, hints.NATIONAL),
         Kind("passport", masks.passport_mask, find_passports, hints.DIGITS),
         Kind("phone", masks.phone_mask, find_phones, hints.DIGITS),
         Kind("plate", masks.plate_mask, find_plates, hints.PLATE),
         Kind("ip", masks.ip_mask, find_ips, hints.DOTTED),
-        Kind("address", masks.address_mask, find_addresses, hints.PLACE),
-        Kind("name", masks.name_mask, find_names, hints.NAME),
+        Kind("address", masks.address_mask, find_addresses, hints.PLACE, reach=48),
+        Kind("name", masks.name_mask, find_names, hints.NAME, reach=32),
         Kind("text", text_mask),
     )
 }

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from holdfast.sensitive.context import compiled
+from holdfast.sensitive.context import compiled, ending_in
 from holdfast.sensitive.kind import Found
 from holdfast.sensitive.name_lists import COMPOUND, FIRST_NAMES, GIVEN, LAST_NAMES, NEVER, NO_NAMES, SURNAMES
 
@@ -25,17 +25,38 @@ def find_names(text: str) -> Iterator[Found]:
 
 # --- Chinese ---
 
-_SAYS: Final = (
-    r"(?:我叫做?|叫做|名叫|名字叫做?|名字[是为]|姓名[是为]?|全名[是为]?|真名[是为]?|我的?名字|(?:收|联系|寄|发|经办|负责|持卡|申请|投保|被保险|受益|紧急联系|开户|委托|"
-    r"代理|当事|监护|借款|担保|预[约订]|订[票房]|入住|取[件票]|签收|下单|报名|法定代表|登记|代表|办理|承租|出租|购买|付款|收款|汇款|转账)(?:件|系|货)?人(?:姓名|名字)?[是为叫]?|"
-    r"户名[是为]?|开户名|法人|收件信息|收货信息|客户名|客户姓名|用户姓名|(?:朋友|同事|爱人|老婆|老公|妻子|丈夫|妈妈|爸爸|母亲|父亲|儿子|女儿|"
-    r"孩子|同学|先生|太太|家人)叫|称呼我|写的是|署名|落款|抬头)"
-    r"[ :：是为叫\"“‘「]{0,3}"
+_OF = (
+    "收件 联系 收货 寄件 发件 发货 经办 负责 持卡 申请 投保 被保险 受益 紧急联系 开户 委托 代理 当事 监护 借款 担保 预约 预订 订票 订房 入住 取件 取票 签收 下单 报名 "
+    "法定代表 登记 代表 办理 承租 出租 购买 付款 收款 汇款 转账 寄货 订货 取货"
+).split()
+_RELATED = "朋友 同事 爱人 老婆 老公 妻子 丈夫 妈妈 爸爸 母亲 父亲 儿子 女儿 孩子 同学 先生 太太 家人 哥哥 姐姐 弟弟 妹妹 老板".split()
+_SAYING = (
+    *"我叫 我叫做 叫做 名叫 名字叫 名字叫做 名字是 名字为 名字: 姓名 全名 真名 户名 法人 收件信息 收货信息 客户名 称呼我 写的是 署名 落款 抬头".split(),
+    *(f"{one}人" for one in _OF),
+    *(f"{one}人姓名" for one in _OF),
+    *(f"{one}叫" for one in _RELATED),
 )
-_MAY_SAY: Final = r"(?:我是|我就是|本人|患者|病人|乘客|旅客|考生|学员|这里是|这边是|我这边是|客户|用户|会员|员工|老师|学生|医生|经理|找一下|寄给|送给|转给|转账给|汇给|发给|打给|转交|联系|交给|姓名)[ :：]{0,2}"
-_TITLE: Final = r"收(?:件|货)?(?=[,，。 ;；（(]|\d|\+|电|手|$)|[ ]?(?:(?P<sure>先生|女士|小姐|太太)|老师|经理|医生|大夫|律师|教授|同志|师傅|阿姨|叔叔|主任|护士|同学)"
+_MAYBE_SAYING = (
+    *"我是 我就是 叫 本人 患者 病人 乘客 旅客 考生 学员 这里是 这边是 客户 用户 会员 员工 老师 学生 医生 经理 找一下 寄给 送给 转给 转账给 汇给 发给 打给 转交 联系 交给".split(),
+    *_RELATED,
+)
+_SURE_TITLES: Final = frozenset({"先生", "女士", "小姐", "太太", "收", "收件", "收货"})
+_TITLING = "先生 女士 小姐 太太 老师 经理 医生 大夫 律师 教授 同志 师傅 阿姨 叔叔 主任 护士 同学".split()
+
+
+CHINESE_WORDS: Final = (
+    *_SAYING,
+    *(one for one in _MAYBE_SAYING if one != "叫"),
+    *_TITLING,
+    "[^\u4e00-\u9fff]叫",
+    "^叫",
+)
+"""One of which stands beside every Chinese name that is found, but for those that a number follows."""
+_SAYS: Final = rf"{ending_in(_SAYING)}[是为叫 :\"“‘「]{{0,3}}"
+_MAY_SAY: Final = rf"{ending_in(_MAYBE_SAYING)}[ :]{{0,2}}"
+_TITLE: Final = "|".join(_TITLING) + r"|收(?:件|货)?(?=[,，。 ;；（(]|\d|\+|电|手|$)"
 _NUMBERS: Final = (
-    r"(?<=[\u4e00-\u9fff])[ ,，、:：(（]{0,2}(?:的?(?:手机号?|电话|联系电话|身份证号?|tel|TEL|Tel)[ :：是为]{0,2})?"
+    r"[\u4e00-\u9fff][ ,，、:：(（]{0,2}(?:的?(?:手机号?|电话|联系电话|身份证号?|tel|TEL|Tel)[ :：是为]{0,2})?"
     r"(?=\+?\(?\d(?:[ \-·.()]{0,2}\d){6})"
 )
 _DOT: Final = "·"
@@ -44,25 +65,39 @@ _FOREIGN: Final = r"[\u4e00-\u9fff]{1,6}(?:·[\u4e00-\u9fff]{1,7}){1,3}"
 _AFTER: Final = frozenset(",，。.!！?？;；、 )）(（:：\"”'’」…~-/\n先女小")
 
 
+_GOES_ON: Final = frozenset("反来要投咨申表说提预致回今昨明想在于已正同与和及等向对从将会曾又才也都有")
+"""What goes on behind a name in a sentence about somebody."""
+
+
 def _chinese(text: str) -> Iterator[Found]:
     for match in compiled(_SAYS).finditer(text):
         if end := _name_at(text, match.end(), sure=True):
             yield Found(match.end(), end, text[match.end() : end])
         elif latin := compiled(_CAPITALS).match(text, match.end()):
-            if "叫做" not in match[0] and "名叫" not in match[0] or _is_known(latin[0]):
+            if text[max(0, match.start() - 1) : match.start() + 1] not in ("叫做", "名叫") or _is_known(latin[0]):
                 yield from _trimmed(latin.start(), latin[0])
     for match in compiled(_MAY_SAY).finditer(text):
         end = _name_at(text, match.end(), sure=False)
-        if end and end - match.end() >= 2 and (end == len(text) or text[end] in _AFTER or text[end] in NEVER):
+        if match[0][0] == "叫" and _CJK.match(text, max(0, match.start() - 1)) and match.start():
+            continue
+        if (
+            end
+            and end - match.end() >= 2
+            and (end == len(text) or text[end] in _AFTER or text[end] in NEVER or text[end] in _GOES_ON)
+        ):
             yield Found(match.end(), end, text[match.end() : end])
     for match in compiled(_TITLE).finditer(text):
-        start = _name_before(text, match.start(), titled=bool(match["sure"]))
+        end = match.start() - (text[match.start() - 1 : match.start()] == " ")
+        start = _name_before(text, end, titled=match[0] in _SURE_TITLES)
         if start is not None:
-            yield Found(start, match.start(), text[start : match.start()])
+            yield Found(start, end, text[start:end])
+    if not compiled(r"\d{3}").search(text):
+        return
     for match in compiled(_NUMBERS).finditer(text):
-        start = _name_before(text, match.start())
-        if start is not None and match.start() - start <= 4:
-            yield Found(start, match.start(), text[start : match.start()])
+        end = match.start() + 1
+        start = _name_before(text, end)
+        if start is not None:
+            yield Found(start, end, text[start:end])
 
 
 def _surname(text: str, at: int) -> int:
@@ -146,46 +181,82 @@ _LEADS: Final = frozenset("的是叫找给为和与跟请问到有由对向让�
 
 # --- English ---
 
-_CAPITAL: Final = r"(?:(?:Mc|Mac|O'|D'|De|Di|La|Le|Van|Von)[A-ZÀ-Þ][a-zß-ÿ]+|[A-ZÀ-Þ][a-zß-ÿ]+(?:['\-][A-ZÀ-Þ]?[a-zß-ÿ]+)?|[A-Z]\.?(?=[ ][A-Z])|[A-Z]{2,}(?![a-z0-9]))"
-_CAPITALS: Final = rf"{_CAPITAL}(?:[ ](?:(?:van|von|de|da|del|der|la|bin|al)[ ])?{_CAPITAL}){{0,3}}"
-_TITLES: Final = r"(?<![A-Za-z])(?:Mr|Mrs|Ms|Mx|Miss|Dr|Prof|Sir|Madam)(?:\.|(?=[ ]))[ ]?"
-_TELLS: Final = (
-    r"(?:\b(?:my|his|her|their|the|your|full|legal|real|first|customer(?:'s)?|client(?:'s)?|patient(?:'s)?|account|passenger|guest)[ ](?:full[ ]|legal[ ]|real[ ]|first[ ]"
-    r"|last[ ])?name(?:[ ]is|'s|[ ]was)?(?=[ :=\u4e00-\u9fff])|\bname[ ]?[:=：]|\b(?:sender|recipient|consignee|addressee|cardholder|card[ ]holder"
-    r"|account[ ]holder|policyholder|beneficiary|payee|payer|passenger|patient|attn|attention|signed|signature|customer|client|applicant"
-    r"|contact(?:[ ]person)?|guest|employee|tenant|insured|holder|emergency[ ]contact|nominee|spouse|billed[ ]to|bill[ ]to|ship[ ]to|shipped[ ]to|deliver(?:ed)?[ ]to|from|to|cc|fao)"
-    r"(?:'s)?(?:[ ]name)?(?:[ ]?[:=：]|[ ]is|[ ]was))[ ]*[\"'“]?"
+_CAPITAL: Final = r"[A-ZÀ-Þ](?:(?<=M)(?:c|ac)[A-ZÀ-Þ][a-zß-ÿ]+|['’][A-ZÀ-Þ][a-zß-ÿ]+|[a-zß-ÿ]+(?:(?:['’\-][A-ZÀ-Þ]?|[A-ZÀ-Þ])[a-zß-ÿ]+)?|\.?(?=[ ][A-ZÀ-Þ])|[A-Z]+(?![a-z0-9]))"
+_CAPITALS: Final = rf"{_CAPITAL}(?:[ ](?:(?:van|von|de|da|del|der|la|bin|al)[ ])?{_CAPITAL}){{0,4}}"
+_TITLES: Final = frozenset("mr mrs ms mx miss dr prof sir madam".split())
+_LABELS: Final = frozenset(
+    (
+        "name sender recipient consignee addressee cardholder holder policyholder beneficiary payee payer passenger patient attn attention signed "
+        "signature customer client applicant contact person guest employee tenant insured nominee spouse to from cc fao user"
+    ).split()
 )
-_MAY_TELL: Final = (
-    r"\b(?:I am|I'm|i am|i'm|im|I’m|i’m|[Tt]his is|[Ii]t's|[Ii]t is|[Cc]all me|[Hh]i,?|[Hh]ello,?|[Hh]ey,?|[Dd]ear|(?:[Kk]ind |[Bb]est |[Ww]arm )?[Rr]egards,?|[Ss]incerely,?|[Tt]hanks,?|[Cc]heers,?|[Yy]ours"
-    r"(?: truly| faithfully)?,?|[Oo]n behalf of|[Ss]peak(?:ing)? (?:to|with)|[Tt]alk(?:ing)? (?:to|with)|[Ss]igned by|[Ff]or|[Ff]rom|[Tt]o|[Nn]amed|[Cc]alled|[Cc]ontact|[Aa]sk for|[Mm]eet|"
-    r"[Cc]ustomer|[Cc]lient|[Pp]assenger|[Pp]atient|[Rr]ecipient|[Ss]ender|[Cc]ardholder|[Gg]uest|[Uu]ser|[Mm]ember|[Hh]usband|[Ww]ife|[Ff]riend|[Ss]on|[Dd]aughter|[Bb]rother|[Ss]ister"
-    r"|[Mm]other|[Ff]ather|[Cc]olleague|[Bb]oss|[Mm]anager|[Nn]eighbou?r|[Aa]ccount of|[Nn]ame of|[Hh]older)[ ](?=[A-Z])"
+"""Words behind which, with a colon or "is", a name stands."""
+_NAMING: Final = frozenset("my his her their full legal real first last the your given birth".split())
+_OPENERS: Final = frozenset(
+    (
+        "am i'm im i’m me hi hello hey dear regards sincerely thanks cheers yours truly faithfully named called with to for from contact meet by-name "
+        "customer client passenger patient recipient sender cardholder guest user member husband wife friend son daughter brother sister mother "
+        "father colleague boss manager neighbor neighbour holder it's it’s behalf signed attn"
+    ).split()
 )
-_LOWER: Final = r"(?:\bmy (?:full |first )?name(?: is|'s|:)|\bname ?:)[ ]+(?=[a-z])"
+"""Words behind which a name may stand: where it begins with a given name that many have, it does."""
+_TO_BE: Final = frozenset({"is", "was", "name's", "name’s"})
+_CALLS: Final = r"[ ]?[,(:]?[ ]?(?:(?:phone|tel|mobile|cell)[.:]?[ ]?)?\+?\(?\d(?:[ \-.()]{0,2}\d){6}"
 
 
 def _english(text: str) -> Iterator[Found]:
-    for match in compiled(_TITLES).finditer(text):
-        if name := compiled(_CAPITALS).match(text, match.end()):
-            yield from _trimmed(name.start(), name[0])
-    for match in compiled(_TELLS, re.IGNORECASE).finditer(text):
-        if (name := compiled(_CAPITALS).match(text, match.end())) is not None:
-            yield from _trimmed(name.start(), name[0])
-        elif end := _name_at(text, match.end(), sure=True):
-            yield Found(match.end(), end, text[match.end() : end])
-    for match in compiled(_MAY_TELL).finditer(text):
-        name = compiled(_CAPITALS).match(text, match.end())
-        if name is not None and _is_known(name[0]):
-            yield from _trimmed(name.start(), name[0])
-    for match in compiled(_LOWER, re.IGNORECASE).finditer(text):
-        yield from _lower(text, match.end())
+    for match in compiled(_CAPITALS).finditer(text):
+        start, written = match.start(), match[0]
+        if start and text[start - 1].isalpha() and text[start - 1].isascii():
+            continue
+        introduced = _introduced(text, start)
+        while written and (first := written.split(" ")[0].rstrip(".").lower()) in _OPENERS | _TITLES | _LABELS:
+            if " " not in written:
+                written = ""
+                break
+            introduced = "sure" if first in _TITLES else introduced or "maybe"
+            length = len(written.split(" ")[0]) + 1
+            start, written = start + length, written[length:]
+        if not written:
+            continue
+        known = introduced == "sure" or (introduced == "maybe" and _is_known(written))
+        if known or (" " in written and _is_known(written) and compiled(_CALLS).match(text, match.end())):
+            yield from _trimmed(start, written)
     for match in compiled(
-        rf"(?<![A-Za-z.]){_CAPITALS}(?=[ ]?[,(:]?[ ]?(?:(?:phone|tel|mobile|cell)[.:]?[ ]?)?\+?\(?\d(?:[ \-.()]{{0,2}}\d){{6}})"
+        r"[Nn]ame(?:[ ]is|'s|[ ]?:)[ ]+(?=[a-z\u4e00-\u9fff])|[Nn]ame[ ]?:(?=[\u4e00-\u9fff])"
     ).finditer(text):
-        words = match[0].split(" ")
-        if len(words) >= 2 and _is_known(match[0]) and words[-1].lower() not in NO_NAMES:
-            yield from _trimmed(match.start(), match[0])
+        if _CJK.match(text[match.end()]):
+            if end := _name_at(text, match.end(), sure=True):
+                yield Found(match.end(), end, text[match.end() : end])
+        elif ":" in match[0] or _word_before(text, match.start()) in _NAMING:
+            yield from _lower(text, match.end())
+
+
+def _word_before(text: str, at: int) -> str:
+    words = text[max(0, at - 16) : at].split()
+    return words[-1].lower() if words else ""
+
+
+def _introduced(text: str, at: int) -> str:
+    """What the words before a place say of it: that a name stands there ("sure"), or may stand there ("maybe")."""
+    tail = text[max(0, at - 32) : at]
+    said = tail.rstrip(" \n\"'“(:=,-.")
+    sign = tail[len(said) :]
+    words = said.lower().split()
+    if not words:
+        return ""
+    last, before = words[-1].strip("(\"'"), words[-2] if len(words) > 1 else ""
+    if last in _TITLES and "\n" not in sign:
+        return "sure"
+    if last in _LABELS and (":" in sign or "=" in sign or (last == "name" and "-" in sign)):
+        return "sure"
+    if "." in sign or "-" in sign:
+        return ""
+    if last in _TO_BE and (before in _LABELS or before.removesuffix("'s") in _LABELS or last.startswith("name")):
+        return "sure"
+    if last == "is" and before in ("this", "it") or last == "of" and before in ("behalf", "account", "name"):
+        return "maybe"
+    return "maybe" if last in _OPENERS else ""
 
 
 def _is_known(written: str) -> bool:

@@ -15,14 +15,14 @@ _AFTER: Final = r"(?![\d_]|[A-Za-z]\d|\.\d|:\d\d)"
 _MOBILE: Final = rf"(?:{_NO_LETTER})(?:(?:\+|00)?\(?86\)?[ \-.·:]{{0,2}})?(1{_GAP}[3-9](?:{_GAP}\d){{9}}){_AFTER}"
 _CHINESE: Final = (
     r"(?<![\dA-Za-z_+.\-/])(?:(?:\+|00)86[ -]?)?\(?(?:0?10|0?2\d|0[3-9]\d{2})(?:\)[ -]?|[ -]{1,3}|(?<=0\d\d)|(?<=0\d\d\d))"
-    r"(?:[2-8]\d{3}[ -]?\d{4}|[2-8]\d{6}|[2-8]\d{2}[ -]\d{4})(?:[ ]?(?:转|ext\.?|-)[ ]?\d{1,5})?(?![\d_]|[A-Za-z]\d|-\d|\.\d)"
+    r"(?:[1-9]\d{3}[ -]?\d{4}|[2-8]\d{6}|[2-8]\d{2}[ -]\d{4})(?:[ ]?(?:转|ext\.?|-)[ ]?\d{1,5})?(?![\d_]|[A-Za-z]\d|-\d|\.\d)"
 )
 _ABROAD: Final = (
-    r"(?<![\d+A-Za-z])\+(?!86[ -]?1)[1-9]\d{0,2}(?:[ \-.·]{0,2}\(\d{1,4}\))?(?:[ \-.·]{0,2}\d){6,13}"
+    r"(?<![\d+A-Za-z])(?:\+|00(?=[1-9]\d{0,2}[ -]))(?!86[ -]?1)[1-9]\d{0,2}(?:[ \-.·]{0,2}\(\d{1,4}\))?(?:[ \-.·]{0,2}\d){6,13}"
     r"(?:[ ]?(?:x|ext\.?)[ ]?\d{1,5})?(?!\d)"
 )
 _AMERICAN: Final = (
-    r"(?<![\dA-Za-z_+.\-/$])(?:(?:001|1)[-. ])?(?:\(([2-9]\d\d)\)[-. ]?|([2-9]\d\d)[-. ])([2-9]\d\d)[-. ](\d{4})"
+    r"(?<![\dA-Za-z_+.\-/$])(?:(?:001|1)[-. ])?(?:\(([2-9]\d\d)\)[-. ]?|([2-9]\d\d)[-. ])(\d{3})[-. ](\d{4})"
     r"(?:[ ]?(?:x|ext\.?)[ ]?\d{1,5})?(?![\d_]|-\d|\.\d|[A-Za-z]\d)"
 )
 _TEN: Final = r"(?<![\dA-Za-z_+.\-/$])1?([2-9]\d\d)([2-9]\d\d)(\d{4})(?![\d_]|-\d|\.\d|[A-Za-z])"
@@ -32,10 +32,11 @@ _BRITISH: Final = (
 )
 _CALLS: Final = r"(?:phone|mobile|cell|tel|telephone|call|text|ring|dial|reach|contact|whatsapp|fax|sms|number|电话|手机|联系|致电|拨打|号码)[^\d\n]{0,24}$"
 _PRICE_BEFORE: Final = r"[¥￥$€£][ ]?$"
-_PRICE_AFTER: Final = r"[ ]?(?:元|块|万|亿|%|美元|件|个|次|人|年|USD|RMB|CNY|dollars|yuan)"
+_PRICE_AFTER: Final = r"[ ]?(?:元|块|万|亿|%|美元|件|个|次|人|年|平方|平米|米|公里|字节|毫|吨|斤|克|股|票|秒|bytes|MB|km|ms|USD|RMB|CNY|dollars|yuan)"
 _ENOUGH: Final = re.compile(r"(?:\d[ \-.·()]{0,3}){6}\d")
 """Of the shortest phone number."""
-_ABROAD_CODE: Final = re.compile(r"^\+\d{1,3}[ \-.·]*|\(\d+\)[ \-.·]*|[ ]?(?:x|ext).*$")
+_ABROAD_CODE: Final = re.compile(r"^(?:\+|00)\d{1,3}[ \-.·]*|\(\d+\)[ \-.·]*|[ ]?(?:x|ext).*$")
+_START: Final = re.compile(r"[+(]|\d+")
 _SPLIT: Final = re.compile(r"[ \-.·]+")
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -58,16 +59,17 @@ def is_grouped(written: str, *, least: int = 2) -> bool:
 
 def mobiles(text: str) -> Iterator[Found]:
     """Mainland mobile numbers, as 11 digits."""
-    for match in compiled(_MOBILE).finditer(text):
-        if is_grouped(match[1]):
-            yield Found(match.start(), match.end(), digits_of(match[1]))
+    yield from _mobiles(text, starts(text))
 
 
 def abroad(text: str) -> Iterator[Found]:
-    """Numbers that are written with ``+`` and a country's code."""
-    for match in compiled(_ABROAD).finditer(text):
-        if is_grouped(_ABROAD_CODE.sub("", match[0])):
-            yield Found(match.start(), match.end(), "+" + digits_of(match[0]))
+    """Numbers that are written with ``+`` (or 00) and a country's code."""
+    yield from _abroad(text, starts(text))
+
+
+def starts(text: str) -> list[int]:
+    """Where a number may begin: patterns are tried there alone."""
+    return [match.start() for match in _START.finditer(text)]
 
 
 def find_phones(text: str) -> Iterator[Found]:
@@ -75,24 +77,40 @@ def find_phones(text: str) -> Iterator[Found]:
     if not _ENOUGH.search(text):
         return
     skip = links(text)
-    for found in _candidates(text):
+    for found in _candidates(text, starts(text)):
         if not in_link(text, skip, found.start) and not _is_amount(text, found) and not is_numbered(text, found.start):
             yield found
 
 
-def _candidates(text: str) -> Iterator[Found]:
-    yield from mobiles(text)
-    if "+" in text:
-        yield from abroad(text)
-    for pattern in (_CHINESE, _BRITISH):
-        for match in compiled(pattern).finditer(text):
-            yield Found(match.start(), match.end(), digits_of(match[0]))
-    for match in compiled(_AMERICAN).finditer(text):
-        spaced = match[0].count(" ") == 2 and "(" not in match[0]
-        if not spaced or _is_called(text, match.start()):
-            yield Found(match.start(), match.end(), digits_of(match[0]))
-    for match in compiled(_TEN).finditer(text):
-        if _is_called(text, match.start()):
+def _mobiles(text: str, places: list[int]) -> Iterator[Found]:
+    match_at, free = compiled(_MOBILE).match, 0
+    for place in places:
+        if place >= free and (match := match_at(text, place)) and is_grouped(match[1]):
+            free = match.end()
+            yield Found(match.start(), match.end(), digits_of(match[1]))
+
+
+def _abroad(text: str, places: list[int]) -> Iterator[Found]:
+    match_at = compiled(_ABROAD).match
+    for place in places:
+        if text[place] in "+0" and (match := match_at(text, place)) and is_grouped(_ABROAD_CODE.sub("", match[0])):
+            yield Found(match.start(), match.end(), "+" + digits_of(match[0]).removeprefix("00"))
+
+
+def _candidates(text: str, places: list[int]) -> Iterator[Found]:
+    yield from _mobiles(text, places)
+    yield from _abroad(text, places)
+    chinese, british = compiled(_CHINESE).match, compiled(_BRITISH).match
+    american, ten = compiled(_AMERICAN).match, compiled(_TEN).match
+    for place in places:
+        for match_at in (chinese, british):
+            if match := match_at(text, place):
+                yield Found(match.start(), match.end(), digits_of(match[0]))
+        if match := american(text, place):
+            spaced = match[0].count(" ") == 2 and "(" not in match[0]
+            if not spaced or _is_called(text, match.start()):
+                yield Found(match.start(), match.end(), digits_of(match[0]))
+        if (match := ten(text, place)) and _is_called(text, match.start()):
             yield Found(match.start(), match.end(), digits_of(match[0]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 _FULL_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
@@ -20,6 +21,9 @@ _FULL_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
     0x30FB: 0xB7,
 }
 _NUMERALS: Final = str.maketrans("零〇一二三四五六七八九幺", "0012345678" + "91")
+_WIDE: Final = re.compile("[" + "".join(re.escape(chr(code)) for code in _FULL_WIDTH) + "]")
+_OTHER_DIGIT: Final = re.compile(r"[^\D0-9]")
+"""Of another script: Arabic, Devanagari, mathematical."""
 _SPOKEN: Final = re.compile(r"[零〇一二三四五六七八九幺](?:[ \-,]?[零〇一二三四五六七八九幺]){6,}")
 
 _INVISIBLE: Final = (
@@ -31,10 +35,23 @@ INVISIBLE: Final = re.compile(f"[{_INVISIBLE}]")
 
 def plain(text: str) -> str:
     """Full-width characters, dashes and spaces of all widths, and spoken runs of Chinese numerals as ASCII. Offsets stay."""
+    return spoken_plain(widths_plain(text))
+
+
+def widths_plain(text: str) -> str:
+    """As `plain`, but for spoken numerals: what becomes of a character depends on nothing around it."""
     if text.isascii():
         return text
-    text = text.translate(_FULL_WIDTH)
-    return _SPOKEN.sub(lambda run: run[0].translate(_NUMERALS), text)
+    if _WIDE.search(text):
+        text = text.translate(_FULL_WIDTH)
+    if _OTHER_DIGIT.search(text):
+        text = _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+    return text
+
+
+def spoken_plain(text: str) -> str:
+    """Spoken runs of seven numerals and more as digits."""
+    return _SPOKEN.sub(lambda run: run[0].translate(_NUMERALS).replace(",", " "), text)
 
 
 def numerals_plain(text: str) -> str:
