@@ -16,6 +16,7 @@ from holdfast.cli.options import Debug, Json
 from holdfast.cli.output import clean, print_json
 from holdfast.cli.serve import ConfigFile, data_folder, sample_overrides
 from holdfast.errors import ConfigError, HoldfastError, MissingExtra
+from holdfast.wiring import vault_of
 
 if TYPE_CHECKING:
     from holdfast.assistant.checking import Findings
@@ -46,7 +47,16 @@ def check(
         from holdfast.assistant.checking import check_assistant
 
         found = asyncio.run(check_assistant(settings, lines))
-        problems = sorted({*problems, *found.problems, *_store(settings, lines), *_channels(settings, lines)})
+        problems = sorted(
+            {
+                *problems,
+                *found.problems,
+                *_store(settings, lines),
+                *_encryption(settings, lines),
+                *_channels(settings, lines),
+                *_limits(settings, lines),
+            }
+        )
     errors = sum(problem.level == "error" for problem in problems)
     failed = bool(errors or (strict and problems))
     if as_json:
@@ -67,6 +77,28 @@ def _store(config: Config, lines: TomlLines) -> Iterator[Problem]:
         open_store(config.store.url, **config.store.options)
     except HoldfastError as error:
         yield lines.problem(("store", "url"), f"store.url: {error}")
+
+
+def _encryption(config: Config, lines: TomlLines) -> Iterator[Problem]:
+    """Keys that are none, and what a ring cannot do where it is."""
+    try:
+        encryption = config.encryption.opened()
+    except HoldfastError as error:
+        yield lines.problem(("encryption",), f"encryption: {error}")
+        return
+    if encryption is not None and vault_of(config.store.url, encryption) == config.store.url != "memory:":
+        yield lines.problem(
+            ("encryption",),
+            "encryption.vault: users' keys lie in the same store as the sessions: its backups keep what an erased user said; name "
+            "another store",
+            "warning",
+        )
+    if encryption is None and config.sensitive and not config.server.on_loopback:
+        yield lines.problem(
+            ("sensitive",),
+            "sensitive values are masked, but rest in clear: set [encryption] keys (holdfast keys new)",
+            "warning",
+        )
 
 
 def _channels(config: Config, lines: TomlLines) -> Iterator[Problem]:
@@ -92,6 +124,14 @@ def _channels(config: Config, lines: TomlLines) -> Iterator[Problem]:
             imported(section.kind, key)
         except ConfigError as error:
             yield lines.problem(("channels", name, "kind"), str(error))
+
+
+def _limits(config: Config, lines: TomlLines) -> Iterator[Problem]:
+    """Those that contradict each other."""
+    from holdfast.config.limit_findings import limit_findings
+
+    for place, message in limit_findings(config):
+        yield lines.problem(place, message, "warning")
 
 
 def _summary(errors: int, warnings: int, found: Findings | None) -> str:

@@ -220,6 +220,16 @@ class EncryptedBackend:
         findings = await self.inner.check()
         text = f"values are encrypted; users' keys are wrapped with {self.vault.kms.current!r}"
         findings.append(Finding("ok", "encryption", text))
+        if self.vault.backend is self.inner:
+            findings.append(
+                Finding(
+                    "note",
+                    "users' keys",
+                    "they lie in this store too: a backup of it has both, and keeps what an erased user said readable for whoever "
+                    "has the ring",
+                    "set encryption.vault to another store, with backups of its own",
+                )
+            )
         return findings
 
     async def close(self) -> None:

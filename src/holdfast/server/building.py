@@ -12,6 +12,7 @@ from holdfast.assistant.lexicon import CHINESE, WORDS
 from holdfast.assistant.opening_knowledge import Progress, open_knowledge
 from holdfast.assistant.texts import Texts
 from holdfast.config import Config
+from holdfast.privacy.retention import RetentionLoop
 from holdfast.server.app import create_app, node_of
 from holdfast.server.channels.building import opened_channels
 from holdfast.telemetry.polling import polling
@@ -36,6 +37,7 @@ async def opened_app(config: Config, store: TurnStore, progress: Progress | None
         app = create_app(store, assistant, config, channels=channels)
         await opened.enter_async_context(polling(node_of(app).telemetry.server, config.server.server_figures_every))
         await opened.enter_async_context(node_of(app).quotas.counting())
+        await opened.enter_async_context(RetentionLoop(store, config.privacy.retention.rules(store.settings.tenant)))
         store.failure_text = _failure_text(config)
         if config.server.recovery_every:
             await opened.enter_async_context(

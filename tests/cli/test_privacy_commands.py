@@ -1,0 +1,113 @@
+"""``holdfast keys`` and ``holdfast privacy``, on a real file, in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Ran, cli
+
+from holdfast import Turn, open_store
+from holdfast.config import load_config
+
+CANARY = "canary-19af"
+
+
+async def _answer(turn: Turn) -> None:
+    turn.state["secret"] = CANARY
+    turn.reply(CANARY)
+
+
+def _config(folder: Path, keys: dict[str, str], current: str) -> Path:
+    file = folder / "holdfast.toml"
+    written = ", ".join(f'{name} = "{key}"' for name, key in keys.items())
+    file.write_text(
+        f'[store]\nurl = "sqlite:///{folder / "s.db"}"\n[knowledge]\nindex = ""\n'
+        f'[encryption]\nkeys = {{ {written} }}\ncurrent = "{current}"\n'
+    )
+    return file
+
+
+def _filled(config: Path) -> str:
+    settings = load_config(config)
+
+    async def fill() -> None:
+        async with open_store(settings.store.url, encryption=settings.encryption.opened()) as store:
+            for user in ("ann", "bob"):
+                await store.run_turn(f"{user}-1", _answer, input=CANARY, user=user)
+
+    asyncio.run(fill())
+    return settings.store.url
+
+
+@pytest.fixture
+def ring() -> dict[str, str]:
+    return {name: holdfast("keys", "new").out.strip() for name in ("one", "two")}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def holdfast(*args: object, code: int = 0) -> Ran:
+    """A command that is expected to end with this code."""
+    ran = cli(*args)
+    assert ran.code == code, ran.err
+    return ran
+
+
+def test_keys_are_rotated_and_the_old_one_is_of_no_use(tmp_path: Path, ring: dict[str, str]) -> None:
+    config = _config(tmp_path, {"one": ring["one"]}, "one")
+    url = _filled(config)
+    at = ("--store", url, "--config", str(config))
+    assert holdfast("keys", "ls", *at, "--json").document["keys"] == [{"key": "one", "state": "current", "wraps": 2}]
+    _config(tmp_path, ring, "two")
+    report = holdfast("keys", "rotate", *at, "--json").document
+    assert (report["rotated"], report["failed"], report["unused"]) == (2, 0, ["one"])
+    again = holdfast("keys", "rotate", *at, "--json").document
+    assert again["rotated"] <= 1  # what the audit log made
+    _config(tmp_path, {"two": ring["two"]}, "two")
+    assert CANARY in holdfast("sessions", "show", "ann-1", *at, "--json").out
+    _config(tmp_path, {"one": ring["one"]}, "one")
+    refused = holdfast("sessions", "show", "ann-1", *at, code=1)
+    assert "no key 'two'" in refused.err
+
+
+def test_a_user_is_exported_and_erased(tmp_path: Path, ring: dict[str, str]) -> None:
+    config = _config(tmp_path, {"one": ring["one"]}, "one")
+    at = ("--store", _filled(config), "--config", str(config))
+    out = tmp_path / "ann.json"
+    holdfast("privacy", "export", "--user", "ann", "--out", str(out), *at)
+    assert out.stat().st_mode & 0o077 == 0
+    document = json.loads(out.read_text())
+    assert [session["id"] for session in document["sessions"]] == ["ann-1"]
+    assert document["sessions"][0]["state"] == {"secret": CANARY}
+    assert document["deliveries"] == []
+    done = holdfast("privacy", "erase", "--user", "ann", *at, "--json").document
+    assert (done["sessions"], done["key_destroyed"], done["left"]) == (1, True, [])
+    nothing = holdfast("privacy", "export", "--user", "ann", *at).document
+    assert nothing["sessions"] == []
+    assert CANARY in holdfast("sessions", "show", "bob-1", *at, "--json").out
+    entries = holdfast("privacy", "audit", *at, "--json").lines
+    assert [(entry["action"], entry["target"]) for entry in entries] == [
+        ("user.export", "ann"),
+        ("user.erase", "ann"),
+        ("user.export", "ann"),
+    ]
+    assert holdfast("privacy", "readmit", "--user", "ann", *at, "--json").document["readmitted"] is True
+
+
+def test_what_is_missing_is_said(tmp_path: Path, ring: dict[str, str]) -> None:
+    config = _config(tmp_path, {"one": ring["one"]}, "one")
+    url = _filled(config)
+    plain = tmp_path / "plain.toml"
+    plain.write_text(f'[store]\nurl = "{url}"\n')
+    at = ("--store", url, "--config", str(plain))
+    assert "no key ring is set up" in holdfast("sessions", "show", "ann-1", *at, code=1).err
+    assert "there is no key ring" in holdfast("keys", "ls", *at, code=2).err
+    assert "no [privacy.retention] rules" in holdfast("privacy", "sweep", *at, code=2).err
+    broken = _config(tmp_path, {"one": "not base64!"}, "one")
+    assert "is not base64" in holdfast("check", "--config", str(broken), code=1).out
