@@ -22,6 +22,7 @@ from bench import (
     history_cost,
     http_turn,
     json_baseline,
+    masking,
     redis_client,
     redis_commit,
     redis_memory,
@@ -57,6 +58,7 @@ TOPICS: Final = {
     "durable": Topic("A streamed turn with journal and kept events, against the same without", durable_turn.measure),
     "engine": Topic("The engine's own work in a turn, without a model", engine.measure),
     "encryption": Topic("A turn with encryption (and masking), against the same without", encryption.measure),
+    "masking": Topic("Sensitive values: found, found wrongly, and how fast", masking.measure),
     "peers": Topic("A turn beside the peers' (2 messages of 0.8 KB, in one run)", comparison.measure, only_named=True),
     "absolute": Topic("Absolute figures, of this run on this machine only", absolute.measure),
 }

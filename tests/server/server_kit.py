@@ -129,7 +129,7 @@ class Served(NamedTuple):
 
 @asynccontextmanager
 async def served(
-    count: int = 1, *, config: dict[str, Any] | None = None, **options: Any
+    count: int = 1, *, config: dict[str, Any] | None = None, masker: Masker | None = None, **options: Any
 ) -> AsyncIterator[list[Served]]:
     """Nodes over one memory backend; ``config`` is ``[server]``, ``options`` are the store's."""
     backend = MemoryBackend()
@@ -139,6 +139,7 @@ async def served(
             settings = settings_from({"lease": 2, "poll": 0.05, "wait": 5, "settle": 0.3, **options})  # type: ignore[typeddict-item]
             store = Store(backend, settings)
             assistant = Scripted()
+            assistant.masker = masker or assistant.masker
             tree: Any = {"node": f"node-{number}", **(config or {})}
             app = create_app(store, assistant, Config(store="memory:", server=tree))  # type: ignore[arg-type]  # a URL will do
             transport = httpx.ASGITransport(app=app)

@@ -24,6 +24,7 @@ class Spotted(NamedTuple):
     value: str
 
 
+_FAR: Final = 1 << 60
 _NEAR: Final = 4
 """Characters before a part in which a hint still counts for it."""
 
@@ -44,13 +45,14 @@ class Detector:
         if not any(spans):
             return []
         near = [_Near(one) for one in spans]
+        any_near = _Near(sorted(span for one in spans for span in one))
         wide, hidden = widths_plain(text), INVISIBLE.search(text) is not None
         found: list[Spotted] = []
         start = 0
         while start < len(text):
             end = next_cut(text, start, whole=True) or len(text)
-            hinted = [one.reaches(start - _NEAR, end) for one in near]
-            if True in hinted:
+            if any_near.reaches(start - _NEAR, end):
+                hinted = [one.reaches(start - _NEAR, end) for one in near]
                 found += self._found(wide, start, end, hinted, hidden)
             start = end
         return found
@@ -99,15 +101,15 @@ class _Near:
     """Spans in order of place, asked for places in order."""
 
     def __init__(self, spans: list[tuple[int, int]]) -> None:
-        self._spans = spans
+        self._spans = [*spans, (_FAR, _FAR)]
         self._at = 0
 
     def reaches(self, start: int, end: int) -> bool:
         """Whether one of them has something between two places."""
         spans = self._spans
-        while self._at < len(spans) and spans[self._at][1] <= start:
+        while spans[self._at][1] <= start:
             self._at += 1
-        return self._at < len(spans) and spans[self._at][0] < end
+        return spans[self._at][0] < end
 
 
 def _apart(spots: Iterable[Spotted]) -> list[Spotted]:

@@ -46,7 +46,8 @@ def add_handover_routes(app: FastAPI, node: Node) -> None:
         mine = guard.of(request)
         found, further = await desk.persons_of(mine.caller.tenant).waiting(cursor=cursor, limit=limit)
         mine.note_staff("handover.list", mine.caller.tenant)
-        return json_reply(shapes.HandoverList([shapes.handover_of(one, masker) for one in found], further))
+        shown = masker.for_role(mine.caller.role)
+        return json_reply(shapes.HandoverList([shapes.handover_of(one, shown) for one in found], further))
 
     @app.post(
         "/v1/sessions/{session_id}/handover/replies",

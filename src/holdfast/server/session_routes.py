@@ -47,7 +47,7 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
         await node.quotas.check_session(mine.caller.tenant, user)
         session = await mine.store.create(user=user)
         node.quotas.session_began(mine.caller.tenant)
-        shown = shapes.session_of(session, masker, [])
+        shown = shapes.session_of(session, masker.for_role(mine.caller.role), [])
         return json_reply(shown, 201, {"Location": f"/v1/sessions/{session.id}"})
 
     @app.get(
@@ -89,10 +89,14 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
             ),
         ] = False,
     ) -> Response:
-        session = await guard.of(request).read(session_id, allow_stale=allow_stale)
+        mine = guard.of(request)
+        session = await mine.read(session_id, allow_stale=allow_stale)
         headers = {"Age": str(round(session.age)), "Cache-Control": "no-store"} if session.stale else None
         return json_reply(
-            shapes.session_of(session, masker, node.desk.ids(session_id, tenant=session.tenant)), headers=headers
+            shapes.session_of(
+                session, masker.for_role(mine.caller.role), node.desk.ids(session_id, tenant=session.tenant)
+            ),
+            headers=headers,
         )
 
     @app.delete(
@@ -131,9 +135,9 @@ def add_session_routes(app: FastAPI, node: Node) -> None:
         mine = guard.of(request)
         session = await mine.read(session_id)
         page = await mine.store.read_log(session_id, start=start, limit=limit)
-        state = dict(session.state)
+        state, shown = dict(session.state), masker.for_role(mine.caller.role)
         items = [
-            shapes.message_of(page.start + index, masker.message(message, state))
+            shapes.message_of(page.start + index, shown.message(message, state))
             for index, message in enumerate(page.messages)
         ]
         return json_reply(shapes.MessageList(items, page.start, page.total))
