@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from holdfast.sensitive import find
 from sentences import Sentence
+
+from holdfast.sensitive import find
 
 _COVERED = 0.9
 """Of a value's characters, that it counts as found."""

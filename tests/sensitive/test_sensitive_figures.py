@@ -18,7 +18,7 @@ from holdfast.sensitive import find
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 _MOST: dict[str, float] = {"name": 4.0, "address": 2.0}
-"""Of what is found in a thousand sentences of real text. Most of it are persons and places, but of no customer; others have none."""
+"""At the most, of what is found in 1 000 sentences of real text: persons and places, but of no customer. Of others, none."""
 
 
 def test_recall_and_precision_on_sentences_with_known_values() -> None:

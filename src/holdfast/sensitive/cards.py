@@ -58,9 +58,7 @@ _ISSUED: Final = re.compile(
     r"|5[06-8]\d{14,17}|1[0-9]\d{14,17}|8[0-9]\d{14,17}"
 )
 _USUAL: Final = re.compile(r"4|5[1-5]|2[2-7]|3[4-9]|30|62|60|64|65|9[45]|50|5[6-8]|6[3789]")
-_GERMAN_CARDS: Final = (
-    r"(?:卡号?|账号|帐号|账户|储蓄|信用|借记|card|visa|master|amex|account|debit|credit)[^\d\n]{0,20}$"
-)
+_CARD_WORDS: Final = r"(?:卡号?|账号|帐号|账户|储蓄|信用|借记|card|visa|master|amex|account|debit|credit)[^\d\n]{0,20}$"
 _ID_WORDS: Final = (
     r"(?:身份证|身份证号码?|证件|公民身份|户口|\bID(?:[ -]?card)?|identity|identification|sfz)[^\d\n]{0,20}$"
 )
@@ -102,9 +100,9 @@ def find_id_cards(text: str) -> Iterator[Found]:
             yield Found(match.start(), match.end(), value)
     for match in _tried(_OLD_ID_CARD, text):
         value = digits_of(match[0])
-        if value[:2] in _PROVINCES and _is_day(value[8:10], value[10:12]) and is_grouped(match[0]):
-            if before(compiled(_ID_WORDS, re.IGNORECASE), text, match.start(), 40):
-                yield Found(match.start(), match.end(), value)
+        may_be = value[:2] in _PROVINCES and _is_day(value[8:10], value[10:12]) and is_grouped(match[0])
+        if may_be and before(compiled(_ID_WORDS, re.IGNORECASE), text, match.start(), 40):
+            yield Found(match.start(), match.end(), value)
 
 
 def is_id_card(value: str) -> bool:
@@ -128,7 +126,7 @@ def find_bank_cards(text: str) -> Iterator[Found]:
         value = digits_of(match[0])
         if not passes_luhn(value) or not is_grouped(match[0], least=2) or in_link(text, skip, match.start()):
             continue
-        said = before(compiled(_GERMAN_CARDS, re.IGNORECASE), text, match.start(), 32)
+        said = before(compiled(_CARD_WORDS, re.IGNORECASE), text, match.start(), 32)
         if said or (_ISSUED.fullmatch(value) and _USUAL.match(value) and not is_numbered(text, match.start())):
             yield Found(match.start(), match.end(), value)
 

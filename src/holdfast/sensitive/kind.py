@@ -34,8 +34,8 @@ class Kind:
         mask: a value to what is shown of it. It is given whatever a field of this kind holds, also what is no such value.
         find: the values in a text, which is `plain`: full-width characters are ASCII. A value may begin anywhere; it does not go
             beyond a sentence or 256 characters, and what stands up to 64 characters before it may tell what it is.
-        hint: a regular expression that fits (in the text as it was written) in, or within 4 characters before, every value that ``find`` finds; a
-            text where it does not is not looked through. "" fits any text.
+        hint: a regular expression that fits (in the text as it was written) in, or within 4 characters before, every value that
+            ``find`` finds; a text where it does not is not looked through. "" fits any text.
         reach: characters before a part of a text that ``find`` is given with it, 64 at the most.
     """
 

@@ -17,7 +17,6 @@ from holdfast.sensitive.names import find_names
 from holdfast.sensitive.networks import find_ips, find_plates
 from holdfast.sensitive.phones import find_phones
 
-
 BUILT_IN: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (

@@ -73,9 +73,11 @@ def _chinese(text: str) -> Iterator[Found]:
     for match in compiled(_SAYS).finditer(text):
         if end := _name_at(text, match.end(), sure=True):
             yield Found(match.end(), end, text[match.end() : end])
-        elif latin := compiled(_CAPITALS).match(text, match.end()):
-            if text[max(0, match.start() - 1) : match.start() + 1] not in ("叫做", "名叫") or _is_known(latin[0]):
-                yield from _trimmed(latin.start(), latin[0])
+            continue
+        latin = compiled(_CAPITALS).match(text, match.end())
+        weak = text[max(0, match.start() - 1) : match.start() + 1] in ("叫做", "名叫")
+        if latin and (not weak or _is_known(latin[0])):
+            yield from _trimmed(latin.start(), latin[0])
     for match in compiled(_MAY_SAY).finditer(text):
         end = _name_at(text, match.end(), sure=False)
         if match[0][0] == "叫" and _CJK.match(text, max(0, match.start() - 1)) and match.start():
@@ -254,7 +256,7 @@ def _introduced(text: str, at: int) -> str:
         return ""
     if last in _TO_BE and (before in _LABELS or before.removesuffix("'s") in _LABELS or last.startswith("name")):
         return "sure"
-    if last == "is" and before in ("this", "it") or last == "of" and before in ("behalf", "account", "name"):
+    if (last == "is" and before in ("this", "it")) or (last == "of" and before in ("behalf", "account", "name")):
         return "maybe"
     return "maybe" if last in _OPENERS else ""
 
@@ -282,7 +284,7 @@ def _trimmed(start: int, written: str) -> Iterator[Found]:
         if word.lower() in NO_NAMES and not (kept and word.lower() in LAST_NAMES):
             break
         kept.append(word)
-    while kept and (kept[-1].islower() or len(kept) > 1 and _is_shouted(kept[-1], kept[0])):
+    while kept and (kept[-1].islower() or (len(kept) > 1 and _is_shouted(kept[-1], kept[0]))):
         kept.pop()
     name = " ".join(kept).removesuffix("'s")
     if len(name) >= 2 and not (len(kept) == 1 and name.isupper() and len(name) <= 3):

@@ -17,8 +17,8 @@ class StreamMasker:
             send(masker.feed(piece))
         send(masker.flush())
 
-    What is sent, joined, is exactly `mask` of the whole text, wherever the pieces were cut. Held back is only what may still be part
-    of a value: to the next word or sign that no value has in it, and never more than 257 characters.
+    What is sent, joined, is exactly `mask` of the whole text, wherever the pieces were cut. Held back is only what may still be
+    part of a value: to the next word or sign that no value has in it, and never more than 257 characters.
     """
 
     def __init__(self, looked_for: Collection[str] | None = None) -> None:
