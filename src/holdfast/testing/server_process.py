@@ -185,6 +185,11 @@ class RedisProcess:
         return f"{self.host}:{self.port}"
 
     @property
+    def folder(self) -> str:
+        """Where its files are; "" before its start and after its end."""
+        return "" if self._folder is None else self._folder.name
+
+    @property
     def pid(self) -> int:
         """The server's process id."""
         if self._process is None:
