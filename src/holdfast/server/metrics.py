@@ -69,6 +69,10 @@ class Metrics:
             buckets=_WAIT_BOUNDS,
             registry=self.registry,
         )
+        for result in ("granted", "refused"):
+            self._admission.labels(result)
+        for limit in ("admission-wait", "admission-queue", "session-line"):
+            self._limited.labels(limit, "")  # so that they begin at 0
         self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         info = Gauge("holdfast_node_info", "Always 1; names the node.", ["node", "version"], registry=self.registry)
         info.labels(node, __version__).set(1)
