@@ -1,4 +1,4 @@
-"""Files to text: one reader a format, chosen by the file's name."""
+"""Files to text: one reader a format, chosen by the file's name; the content has to be what the name says."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from holdfast.knowledge.readers.html import read_html
 from holdfast.knowledge.readers.markdown import read_markdown
 from holdfast.knowledge.readers.pdf import read_pdf
 from holdfast.knowledge.readers.plain import read_plain
+from holdfast.knowledge.readers.sniffing import check_kind
 
 Reader = Callable[[str, bytes], Extracted]
 
@@ -29,6 +30,8 @@ READERS: Final[dict[str, Reader]] = {
 
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes of a file; a larger one is not read."""
+MOST_CHARACTERS: Final = 20_000_000
+"""Characters of a document's text."""
 
 
 def read_file(path: Path, name: str) -> tuple[bytes, str]:
@@ -58,7 +61,10 @@ def extract_text(name: str, data: bytes, suffix: str | None = None) -> Extracted
     suffix = PurePath(name).suffix.lower() if suffix is None else suffix
     if (reader := READERS.get(suffix)) is None:
         raise UnsupportedDocument(name, f"there is no reader for {suffix or 'files without a suffix'}")
+    check_kind(name, suffix, data)
     extracted = reader(name, data)
+    if len(extracted.text) > MOST_CHARACTERS:
+        raise UnsupportedDocument(name, f"it has more than {MOST_CHARACTERS:,} characters: split it")
     if not extracted.text.strip():
         raise EmptyDocument(name, "it holds no text")
     return extracted

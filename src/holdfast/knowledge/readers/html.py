@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from html.parser import HTMLParser
 from typing import Final
 
 from holdfast.errors import UnreadableDocument
 from holdfast.knowledge.contract import Extracted
 from holdfast.knowledge.readers.building import TextBuilder
-from holdfast.knowledge.readers.plain import decoded
+from holdfast.knowledge.readers.plain import LONGEST_S, decoded, in_time, without_comments
 
 _HIDDEN: Final = frozenset(
     (
@@ -37,18 +38,32 @@ _HEADING: Final = re.compile(r"h[1-6]\Z")
 _VOID: Final = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
 )
+_PIECE: Final = 4096
+"""Characters that are parsed between two looks at the clock."""
 _CHARSET: Final = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", re.IGNORECASE)
 
 
 def read_html(name: str, data: bytes) -> Extracted:
     """A page's visible text; its title is ``<title>``, else its first heading."""
     parser = _Visible()
+    text = _closed(_text(name, data))
+    until = time.monotonic() + LONGEST_S
     try:
-        parser.feed(_text(name, data))
-        parser.close()
+        for start in range(0, len(text), _PIECE):
+            parser.feed(text[start : start + _PIECE])
+            in_time(name, until)
+        parser.end()
     except (AssertionError, ValueError) as error:
         raise UnreadableDocument(name, f"its HTML cannot be parsed: {error}") from error
     return parser.finished()
+
+
+def _closed(text: str) -> str:
+    """Without comments, and without what begins a tag behind the last one's end: for each such beginning Python's parser looks
+    through all that follows, which takes hours for a megabyte of them."""
+    text = without_comments(text, unclosed=True)
+    last = text.rfind(">") + 1
+    return text[:last] + text[last:].replace("<", "&lt;")
 
 
 def _text(name: str, data: bytes) -> str:
@@ -134,6 +149,13 @@ class _Visible(HTMLParser):
             self._title.append(data)
         elif not self._hidden:
             self._text.append(re.sub(r"\s+", " ", data))
+
+    def end(self) -> None:
+        """No more comes. A tag that is still open, and long, is text: see `_closed`."""
+        if len(self.rawdata) > _PIECE:
+            self.handle_data(self.rawdata)
+            self.rawdata = ""
+        self.close()
 
     def finished(self) -> Extracted:
         self._end_row()

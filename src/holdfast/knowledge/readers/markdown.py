@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from typing import Final
 
 from holdfast.knowledge.contract import Extracted
 from holdfast.knowledge.readers.building import TextBuilder
-from holdfast.knowledge.readers.plain import decoded
+from holdfast.knowledge.readers.plain import LONGEST_S, decoded, in_time, without_comments
 from holdfast.knowledge.terms import CJK
 
 _FRONT_MATTER: Final = re.compile(r"\A---\n(.*?)\n(?:---|\.\.\.)\n", re.DOTALL)
@@ -19,13 +20,12 @@ _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ITEM: Final = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?(.*)$")
 _RULE: Final = re.compile(r" {0,3}(?:(?:\*\s*){3,}|(?:-\s*){3,}|(?:_\s*){3,})$")
 _TABLE_RULE: Final = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
-_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 _WIDE: Final = re.compile(rf"[{CJK}\u3000-\u303f\uff00-\uffef]")
 
 _INLINE: Final = (
-    (re.compile(r"!\[([^\]\n]*)\]\([^()\s]*(?:\s+\"[^\"\n]*\")?\)"), r"\1"),
-    (re.compile(r"\[([^\]\n]+)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)?(?:\s+\"[^\"\n]*\")?\)"), r"\1"),
-    (re.compile(r"\[([^\]\n]+)\]\[[^\]\n]*\]"), r"\1"),
+    (re.compile(r"!\[([^\]\n]{0,500})\]\([^()\s]*(?:\s+\"[^\"\n]*\")?\)"), r"\1"),
+    (re.compile(r"\[([^\]\n]{1,500})\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)?(?:\s+\"[^\"\n]*\")?\)"), r"\1"),
+    (re.compile(r"\[([^\]\n]{1,500})\]\[[^\]\n]{0,500}\]"), r"\1"),
     (re.compile(r"<((?:https?://|mailto:)[^>\s]+)>"), r"\1"),
     (re.compile(r"</?[a-zA-Z][^<>\n]{0,200}>"), ""),
     (re.compile(r"`+([^`\n]+)`+"), r"\1"),
@@ -38,7 +38,8 @@ _INLINE: Final = (
 
 def read_markdown(name: str, data: bytes) -> Extracted:
     """Markdown in any of plain text's encodings. The title is the front matter's, else the first heading of level 1."""
-    text = _COMMENT.sub("", decoded(name, data))
+    until = time.monotonic() + LONGEST_S
+    text = without_comments(decoded(name, data), unclosed=False)
     title = ""
     if (front := _FRONT_MATTER.match(text)) is not None:
         found = _TITLE.search(front[1])
@@ -47,6 +48,7 @@ def read_markdown(name: str, data: bytes) -> Extracted:
     blocks = _Blocks()
     for line in text.split("\n"):
         blocks.line(line)
+        in_time(name, until)
     return blocks.finished(title)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import re
+import time
 from typing import Final
 
-from holdfast.errors import UnsupportedDocument
+from holdfast.errors import UnreadableDocument, UnsupportedDocument
 from holdfast.knowledge.contract import Extracted
 from holdfast.knowledge.terms import CJK
 
@@ -26,6 +27,8 @@ _WRAPPED: Final = 40
 """Columns (a Chinese character takes two) from which on a line counts as wrapped, not ended."""
 
 _BINARY_SHARE: Final = 0.01
+LONGEST_S: Final = 20.0
+"""Seconds that one document may take."""
 
 
 def decoded(name: str, data: bytes) -> str:
@@ -38,6 +41,26 @@ def decoded(name: str, data: bytes) -> str:
         raise UnsupportedDocument(name, "it is not text (binary content)")
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\x0c", "\n\n")
     return _CONTROL.sub("\ufffd", text).removeprefix("\ufeff")
+
+
+def without_comments(text: str, *, unclosed: bool) -> str:
+    """The text without ``<!-- comments -->``, in linear time. ``unclosed``: one that is never closed takes the rest with it."""
+    kept: list[str] = []
+    at = 0
+    while (start := text.find("<!--", at)) >= 0:
+        end = text.find("-->", start + 2)
+        if end < 0 and not unclosed:
+            break
+        kept.append(text[at:start])
+        at = len(text) if end < 0 else end + 3
+    kept.append(text[at:])
+    return "".join(kept)
+
+
+def in_time(name: str, until: float) -> None:
+    """Raises `UnreadableDocument` where it is later than ``until``, by `time.monotonic`."""
+    if time.monotonic() > until:
+        raise UnreadableDocument(name, f"it takes longer than {LONGEST_S:g} s to read: it is no ordinary text")
 
 
 def _decoded(data: bytes) -> str | None:
