@@ -74,7 +74,7 @@ async def metrics() -> Any:
         yield Metrics(measure(store), "node-0")
 
 
-def user(name: str = "u", rates: Sequence[Rate] = (FEW,), **options: Any) -> Policy:
+def user(name: str = "u", rates: tuple[Rate, ...] = (FEW,), **options: Any) -> Policy:
     return Policy("user-turns", rates, ("acme", name), **options)
 
 

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from holdfast.backends.rates import Bucket, OwnRates, Rate, Rates, Taken
@@ -40,7 +41,7 @@ class Policy(NamedTuple):
     """
 
     name: str
-    rates: Sequence[Rate]
+    rates: tuple[Rate, ...]
     who: tuple[str, ...]
     tenant: str = ""
     shown: bool = True
@@ -88,18 +89,21 @@ class Limiter:
 
     async def take(self, policies: Sequence[Policy]) -> Room:
         """Counts one request, or turn, for all of these or for none. Raises `Refused`: one has no room, or nobody knows."""
-        asked = _by_subject(policies)
-        for subject, buckets in asked.items():
-            self._check_known(subject, [policy for policy, _ in buckets], [bucket for _, bucket in buckets])
-        answers = await asyncio.gather(
-            *[self._ask(subject, [bucket for _, bucket in buckets]) for subject, buckets in asked.items()]
-        )
+        asked = _by_subject(tuple(policies))
+        if self._full:
+            for one in asked:
+                self._check_known(one)
+        if (
+            len(asked) == 1 or self._shared is None
+        ):  # nothing to wait for together: a task for each costs more than they do
+            answers = [await self._ask(one.subject, one.buckets) for one in asked]
+        else:
+            answers = await asyncio.gather(*[self._ask(one.subject, one.buckets) for one in asked])
         refused: list[tuple[float, Policy]] = []
         shown: list[tuple[str, Rate, float]] = []
-        for (subject, buckets), taken in zip(asked.items(), answers, strict=True):
-            for (policy, bucket), load in zip(buckets, taken.loads, strict=True):
-                wait = bucket.rate.wait(load, 1)
-                if not taken.granted and wait > 0:
+        for (subject, named, buckets), taken in zip(asked, answers, strict=True):
+            for policy, bucket, load in zip(named, buckets, taken.loads, strict=True):
+                if not taken.granted and (wait := bucket.rate.wait(load, 1)) > 0:
                     refused.append((wait, policy))
                     self._note_full(subject, bucket.name, wait)
                 if policy.shown:
@@ -112,16 +116,16 @@ class Limiter:
 
     async def note(self, policy: Policy) -> None:
         """Counts something that has happened, also where there is no room for it. Never raises."""
-        for subject, buckets in _by_subject([policy]).items():
-            taken = await self._ask(subject, [bucket for _, bucket in buckets], strict=False)
-            for (_, bucket), load in zip(buckets, taken.loads, strict=True):
+        for subject, _, buckets in _by_subject((policy,)):
+            taken = await self._ask(subject, buckets, strict=False)
+            for bucket, load in zip(buckets, taken.loads, strict=True):
                 if (wait := bucket.rate.wait(load, 1)) > 0:
                     self._note_full(subject, bucket.name, wait)
 
     def check(self, policy: Policy) -> None:
         """Raises `Refused` where this node knows that there is no room. Asks nobody and counts nothing."""
-        for subject, buckets in _by_subject([policy]).items():
-            self._check_known(subject, [policy] * len(buckets), [bucket for _, bucket in buckets])
+        for one in _by_subject((policy,)):
+            self._check_known(one)
 
     # --- the store ---
 
@@ -140,11 +144,11 @@ class Limiter:
             raise Refused(LIMITS_DOWN)
         return self._own.take(subject, buckets)
 
-    async def _give_back(self, asked: _Asked, answers: Sequence[Taken]) -> None:
+    async def _give_back(self, asked: Sequence[_Subject], answers: Sequence[Taken]) -> None:
         """What was counted for some, where others had no room."""
         back = [
-            self._ask(subject, [bucket._replace(cost=-bucket.cost) for _, bucket in buckets], strict=False)
-            for (subject, buckets), taken in zip(asked.items(), answers, strict=True)
+            self._ask(one.subject, [bucket._replace(cost=-bucket.cost) for bucket in one.buckets], strict=False)
+            for one, taken in zip(asked, answers, strict=True)
             if taken.granted
         ]
         await asyncio.gather(*back)
@@ -159,12 +163,10 @@ class Limiter:
                 self._full.clear()
         self._full[subject, name] = self._clock() + min(wait, _KNOWN_S)
 
-    def _check_known(self, subject: str, policies: Sequence[Policy], buckets: Sequence[Bucket]) -> None:
-        if not self._full:
-            return
+    def _check_known(self, one: _Subject) -> None:
         now = self._clock()
-        for policy, bucket in zip(policies, buckets, strict=True):
-            until = self._full.get((subject, bucket.name), 0.0)
+        for policy, bucket in zip(one.policies, one.buckets, strict=True):
+            until = self._full.get((one.subject, bucket.name), 0.0)
             if until > now:
                 raise self._refusal(until - now, policy, Room(()))
 
@@ -175,17 +177,23 @@ class Limiter:
         return Refused(RATE_LIMITED, told, retry_after=wait, headers=room.headers())
 
 
-_Asked = dict[str, list[tuple[Policy, Bucket]]]
+class _Subject(NamedTuple):
+    """What is asked of one subject: its buckets, and the policy of each."""
+
+    subject: str
+    policies: tuple[Policy, ...]
+    buckets: tuple[Bucket, ...]
 
 
-def _by_subject(policies: Sequence[Policy]) -> _Asked:
-    """The buckets of each subject, so that each is asked for once."""
-    found: _Asked = {}
+@lru_cache(maxsize=16_384)
+def _by_subject(policies: tuple[Policy, ...]) -> tuple[_Subject, ...]:
+    """So that each subject is asked once. Kept, because a caller asks the same again and again."""
+    found: dict[str, list[tuple[Policy, Bucket]]] = {}
     for policy in policies:
         if policy.rates:
             buckets = found.setdefault(digest(policy.name.partition("-")[0], *policy.who), [])
             buckets += [(policy, Bucket(f"{policy.name}/{rate.period}", rate)) for rate in policy.rates]
-    return found
+    return tuple(_Subject(name, *zip(*buckets, strict=True)) for name, buckets in found.items())
 
 
 def digest(*parts: str) -> str:

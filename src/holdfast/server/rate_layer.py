@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.middleware import Middleware
@@ -35,26 +36,29 @@ class Policies:
     def __init__(self, config: Config, tenant: str = "") -> None:
         self._limits = config.limits
         self._own = tenant
+        self._of = lru_cache(maxsize=16_384)(self._of_whom)
         self.addresses = Addresses(config.limits.trusted_proxies, config.limits.forwarded_by)
 
     def of_request(self, scope: Scope) -> list[Policy]:
         """What a request to the API is counted for."""
         caller = caller_of(Request(scope))
         turn = scope["method"] == "POST" and _TURNS(scope["path"]) is not None
-        found = self.of_caller(caller, "requests") + (self.of_caller(caller, "turns") if turn else [])
+        found = [*self.of_caller(caller, "requests"), *(self.of_caller(caller, "turns") if turn else ())]
         if caller.user or caller is EVERYBODY:  # an application sends everybody's requests from one address
             found += self._of_address(scope, "requests")
         return found
 
-    def of_caller(self, caller: Caller, what: str) -> list[Policy]:
+    def of_caller(self, caller: Caller, what: str) -> Sequence[Policy]:
         """``requests`` or ``turns`` of a user and its tenant. What is left to a tenant is for its applications to know."""
-        tenant = caller.tenant or self._own
+        return self._of(caller.tenant or self._own, caller.user, what)
+
+    def _of_whom(self, tenant: str, user: str, what: str) -> tuple[Policy, ...]:
         named = tenant if tenant in self._limits.tenants else ""
         of_tenant, of_user = self._limits.of_tenant(tenant), self._limits.of_users(tenant)
-        found = [Policy(f"tenant-{what}", getattr(of_tenant, what), (tenant,), named, not caller.user)]
-        if caller.user:
-            found.append(Policy(f"user-{what}", getattr(of_user, what), (tenant, caller.user), named))
-        return found
+        found = [Policy(f"tenant-{what}", getattr(of_tenant, what), (tenant,), named, not user)]
+        if user:
+            found.append(Policy(f"user-{what}", getattr(of_user, what), (tenant, user), named))
+        return tuple(one for one in found if one.rates)
 
     def of_message(self, channel: str, user: str) -> list[Policy]:
         """A message that came by a channel: a turn of its tenant, and of the user there."""
