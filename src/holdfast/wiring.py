@@ -102,6 +102,10 @@ async def _encrypted(inner: Backend, url: str, settings: StoreSettings, encrypti
     from holdfast.encryption.vault import Vault
 
     place = vault_of(url, encryption)
+    if lives_in_process(place) and not lives_in_process(url):
+        raise ConfigError(
+            "the vault would be in this process's memory: all users' keys, and so all data, would be lost with it"
+        )
     apart = place != url and not (place == "memory:" and url == "memory:")
     backend = await _opener(place)(place, settings) if apart else inner
     vault = Vault(backend, encryption.kms, owned=apart, timeout_ms=settings.timeout_ms, key_age=encryption.key_age)

@@ -107,9 +107,9 @@ class EncryptedBackend:
                 return Gone()
             else:
                 reply = await self.inner.commit(key, await self._unborn(key, delta))
-                if not isinstance(reply, AlreadyThere) or delta.existence != "may":
+                if not isinstance(reply, AlreadyThere):
                     return await self._committed(key, delta, reply)
-                await self._meet(key, delta.birth.user)
+                await self._meet(key, delta.birth.user)  # there is a life: its own is bound to that
         raise StoreUnavailable(f"session {key.id!r} is deleted and made again all the time; nothing was written")
 
     async def delete(self, key: SessionKey) -> bool:
@@ -305,7 +305,7 @@ class EncryptedBackend:
         """The delta that gives birth to a session, if nobody is faster."""
         await self._check_birth(key)
         owner = await self.vault.current(key.tenant, delta.birth.user)
-        born = msgspec.structs.replace(delta, existence="unborn") if delta.existence == "may" else delta
+        born = msgspec.structs.replace(delta, existence="unborn")
         return self._sealed(key, owner, born, rules.seed_of(delta.commit_id))
 
     def _sealed(self, key: SessionKey, owner: OwnerKey, delta: Delta, seed: bytes) -> Delta:

@@ -9,13 +9,18 @@ from holdfast.backends.records import SessionKey
 from holdfast.encryption.envelope import OWNER_BYTES
 from holdfast.sessions.ids import MARK, shortened
 
-_FILED: Final = (MARK + "traces",)
-"""The tenants whose sessions are filed under a user and something else."""
+_FILED: Final = "traces"
+"""What is kept beside a tenant under a user and something else (`turns.tenants`)."""
+_USERS_OWN: Final = "deliveries"
+"""What is kept beside a tenant under the user alone."""
 
 
 def tenant_proper(tenant: str) -> str:
-    """The tenant whose data this is: what Holdfast keeps beside a tenant (see `turns.tenants`) belongs to the same."""
-    return tenant.partition(MARK)[0]
+    """The tenant whose data this is: what Holdfast keeps beside a tenant (`turns.tenants.belonging`) belongs to the same. A digest
+    stands for a name that is so long that nothing can be added to it."""
+    proper = tenant.rpartition(MARK)[0] if MARK in tenant else tenant
+    short = shortened(proper)
+    return proper if short == proper else MARK + short
 
 
 def owner_of(tenant: str, user: str) -> bytes:
@@ -23,8 +28,11 @@ def owner_of(tenant: str, user: str) -> bytes:
 
     What is noted of a user's sessions, beside the tenant, is the user's too (`sessions.ids.filed_under`).
     """
-    if tenant.endswith(_FILED):
+    kept = tenant.rpartition(MARK)[2] if MARK in tenant else ""
+    if kept == _FILED:
         user = user.rpartition(MARK)[0]
+    elif kept and kept != _USERS_OWN:
+        user = ""  # a list of the tenant's: its "user" is no person
     return _digest(OWNER_BYTES, b"owner", tenant_proper(tenant), shortened(user))
 
 

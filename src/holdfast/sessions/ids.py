@@ -9,7 +9,7 @@ from typing import Final
 from holdfast.errors import InvalidId
 
 MAX_ID: Final = 256
-_LONG_USER: Final = 200
+_LONG_NAME: Final = 200
 MARK: Final = "\x1f"
 """What no caller's tenant holds."""
 
@@ -47,9 +47,9 @@ def checked_tenant(value: object) -> str:
     return tenant
 
 
-def shortened(user: str) -> str:
-    """A user's name, or a digest of one that is so long that nothing can be added to it."""
-    return user if len(user) <= _LONG_USER else hashlib.blake2b(user.encode(), digest_size=32).hexdigest()
+def shortened(name: str) -> str:
+    """A user's or tenant's name, or a digest of one that is so long that nothing can be added to it."""
+    return name if len(name) <= _LONG_NAME else hashlib.blake2b(name.encode(), digest_size=32).hexdigest()
 
 
 def filed_under(user: str, what: str) -> str:
