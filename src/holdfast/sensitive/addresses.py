@@ -23,7 +23,7 @@ def find_addresses(text: str) -> Iterator[Found]:
 # --- Chinese: what ends with a number of a house, from there to the left as far as a name of a place may go ---
 
 _NO: Final = (
-    "的了是在我你他她您它们这那到与及或请吗呢吧给把被让想要就也很还没不会能说问谢寄送住址往从去来叫发对跟为于收件：:"
+    "的了是在我你他她您它们这那到与及或请吗呢吧给把被让想要就也很还没不会能说问寄送住址往从去来叫发对跟为于收件：:"
 )
 _C: Final = rf"(?:(?![{_NO}])[\u4e00-\u9fff])"
 _COUNT: Final = r"(?:第?[A-Za-z]{0,2}\d{1,5}(?:[ ]?[\-~/之][ ]?[A-Za-z]?\d{1,5}){0,3}[A-Za-z]?|[一二三四五六七八九十百千零〇两]{1,6}|[甲乙丙丁]\d{0,4}|[A-Za-z])"
@@ -117,6 +117,8 @@ _HOUSE: Final = (
 )
 _BROADWAY: Final = rf"(?P<front>(?:{_INNER}),?[ ])?{_NUMBER}[ ](?:{_SIDE}[ ])?(?P<sure>Broadway|Strand|The Strand|Piccadilly|Whitehall)\b{_BEHIND}"
 _BOX: Final = rf"\b[Pp]\.?[ ]?[Oo]\.?[ ]?[Bb]ox[ ]?#?\d{{1,6}}{_BEHIND}"
+_FLAT: Final = rf"\b(?:Flat|Studio|Unit|Apartment|Apt)\.?[ ][0-9A-Za-z]{{1,5}},?(?:[ ]{_WORD}){{1,4}}?[ ](?:{STREETS}|{OTHER_STREETS})\b,[ ]?{_TOWN},?[ ](?:{_ZIP})\b"
+_FORCES: Final = r"\b(?:PSC[ ]\d+,[ ]Box[ ]\d+|Unit[ ]\d+,?[ ]Box[ ]\d+|US[A-Z]{1,3}[ ][A-Z][a-z]+),?[ ](?:APO|FPO|DPO)[ ]A[AEP][ ]\d{5}\b"
 _SMALL: Final = (
     r"(?<![A-Za-z0-9.,/#$\-])\d{1,6}[a-z]?(?:[ ](?!minutes|min|mins|hours|days|miles|km|the|of|from|in|on|at|years|and|or|more|to|is|was|a)[a-z0-9'.\-]+){1,3}?"
     r"[ ](?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|way|place|square|terrace)\b"
@@ -142,11 +144,16 @@ def _english(text: str) -> Iterator[Found]:
     if "ox" in text or "OX" in text:
         for match in compiled(_BOX).finditer(text):
             yield Found(match.start(), match.end(), match[0])
+    if "PO A" in text:
+        for match in compiled(_FORCES).finditer(text):
+            yield Found(match.start(), match.end(), match[0])
     if not compiled(r"\d").search(text):
         return
     words = {word.lower() for word in compiled(r"[A-Za-z]+").findall(text)}
     if words.isdisjoint(_streets()):
         return
+    for match in compiled(_FLAT).finditer(text):
+        yield Found(match.start(), match.end(), match[0])
     at = compiled(_AT, re.IGNORECASE)
     for pattern in (_HOUSE, _BROADWAY):
         for match in compiled(pattern).finditer(text):

@@ -52,13 +52,13 @@ _PROVINCES: Final = frozenset(
         "83",
     ]
 )
-_BANK_CARD: Final = rf"(?<![\d+.A-Z])[1-9](?:{_GAP}\d){{12,18}}(?![\d%]|\.\d)"
+_BANK_CARD: Final = rf"(?<![\d+.A-Z])(?<!\d[a-f])[1-9](?:{_GAP}\d){{11,18}}(?![\d%]|\.\d|[a-f]{{1,3}}\d)"
 _ISSUED: Final = re.compile(
-    r"4(?:\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|6\d{15,18}|9[0-9]\d{14,17}"
-    r"|5[06-8]\d{14,17}|1[0-9]\d{14,17}|8[0-9]\d{14,17}"
+    r"4\d{15}|5[1-5]\d{14}|2(?:2[2-9]|[3-6]\d|7[0-2])\d{13}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|(?:60|62|64|65)\d{14,17}|9558\d{12,15}"
+    r"|(?:2131|1800)\d{11}"
 )
-_USUAL: Final = re.compile(r"4|5[1-5]|2[2-7]|3[4-9]|30|62|60|64|65|9[45]|50|5[6-8]|6[3789]")
-_CARD_WORDS: Final = r"(?:卡号?|账号|帐号|账户|储蓄|信用|借记|card|visa|master|amex|account|debit|credit)[^\d\n]{0,20}$"
+"""Beginnings and lengths of cards that are in use; any other needs words beside it."""
+_CARD_WORDS: Final = r"(?:卡号?|账号|帐号|账户|储蓄|信用|借记|card|visa|master|amex|account|debit|credit|charged?|pay|paid|used|转到|转账|汇到|打到)[^\d\n]{0,20}$"
 _ID_WORDS: Final = (
     r"(?:身份证|身份证号码?|证件|公民身份|户口|\bID(?:[ -]?card)?|identity|identification|sfz)[^\d\n]{0,20}$"
 )
@@ -120,14 +120,14 @@ def _is_day(month: str, day: str) -> bool:
 
 
 def find_bank_cards(text: str) -> Iterator[Found]:
-    """Card numbers of 13 to 19 digits with their check digit (Luhn, ISO/IEC 7812-1), of an issuer's range or where words say so."""
+    """Card numbers of 12 to 19 digits with their check digit (Luhn, ISO/IEC 7812-1), of an issuer's range or where words say so."""
     skip = links(text)
     for match in _tried(_BANK_CARD, text):
         value = digits_of(match[0])
         if not passes_luhn(value) or not is_grouped(match[0], least=2) or in_link(text, skip, match.start()):
             continue
         said = before(compiled(_CARD_WORDS, re.IGNORECASE), text, match.start(), 32)
-        if said or (_ISSUED.fullmatch(value) and _USUAL.match(value) and not is_numbered(text, match.start())):
+        if said or (_ISSUED.fullmatch(value) and not is_numbered(text, match.start())):
             yield Found(match.start(), match.end(), value)
 
 

@@ -24,7 +24,7 @@ _DIGIT: Final = r"[\d零〇一二三四五六七八九幺]"
 DIGITS: Final = rf"{_DIGIT}(?:[^\w\n]{{0,4}}{_DIGIT}){{5}}"
 """Six digits of any script, or spoken, with whatever may stand between them."""
 
-LONG_NUMBER: Final = rf"{_DIGIT}(?:[^\w\n]{{0,4}}{_DIGIT}){{12}}"
+LONG_NUMBER: Final = rf"{_DIGIT}(?:[^\w\n]{{0,4}}{_DIGIT}){{11}}"
 _LETTER: Final = "[A-Za-zＡ-Ｚａ-ｚ]"
 ACCOUNT: Final = rf"{_LETTER}{{2}}\d\d[ ]?[A-Z\dＡ-Ｚ]{{4}}"
 NATIONAL: Final = rf"\d{{3}}[\-－—–‑ ]?\d\d[\-－—–‑ ]?\d{{4}}|{_LETTER}{{2}}[ ]?\d\d[ ]?\d\d[ ]?\d\d"
@@ -35,7 +35,7 @@ PLACE: Final = "|".join(
     (
         r"\d[A-Za-zＡ-Ｚ]?[ ]?[号弄栋幢座单室楼层组队户期区门房#\-－—~～之/]",
         r"[一二三四五六七八九十百甲乙丙丁][号弄栋幢座单室楼层组队户区门房]|[A-ZＡ-Ｚ][座栋区幢]",
-        r"\d(?:st|nd|rd|th|[A-Za-z]|-\d{1,4})?[ ][A-Za-z\d]|[Bb][Oo][Xx][ ]?#?\d",
+        r"\d(?:st|nd|rd|th|[A-Za-z]|-\d{1,4})?[ ][A-Za-z\d]|[Bb][Oo][Xx][ ]?#?\d|[AFD]PO[ ]A",
         _last_of("地址 住址 住 在 寄到 寄往 寄去 送到 送往 送至 寄至 发到 发往 收货地 现居 居住 位于 改为 改成 改到"),
     )
 )

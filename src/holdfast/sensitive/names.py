@@ -141,7 +141,7 @@ def _ends(text: str, at: int) -> bool:
 _NO_NAME: Final = (
     r"高[中兴级手端铁]|王者|王国|王牌|金[牌融卡额]|白[金领色]|黄[金牛色]|安[全心徽排]|常[客常见]|何[时人]|任[何意务]|全[部家国职]|平[安台时常]|方[便法面]|钱包|明[天白年]|成[功年为都]|万一|"
     r"马[上路]|江[苏西]|石家|广[东西州告]|海[南口外]|云南|路人|程序|计[算划]|单[身位]|时[间候]|古代|文[化员]|应[该届]|武汉|温[州柔]|沈阳|苏州|谢谢|党员|关[于注心]|车[主友]|水果|通[过知]|"
-    r"别[人的]|余额|华为|华人|国[人家内外]|公[司民]|支[付持]|包[裹邮]|班[长级]|司[机法]|师[傅生]|房[东主客]|山[东西]|河[南北]|湖[南北]|幸[运福]|查[询单]|祝|家[长人属庭]|都|解[决释]|曾经|相|成立|毕业|皮肤|周围|米兰|欧洲|居民|纪念|于[同是一二三四五六七八九十今本此]|公元|修建|建[立于成设]|公[里元]|连|元|党"
+    r"别[人的]|余额|华为|华人|国[人家内外]|公[司民]|支[付持]|包[裹邮]|班[长级]|司[机法]|师[傅生]|房[东主客]|山[东西]|河[南北]|湖[南北]|幸[运福]|查[询单]|祝|家[长人属庭]|都|解[决释]|曾经|相|成立|毕业|皮肤|周围|米兰|欧洲|居民|纪念|于[同是一二三四五六七八九十今本此]|公元|修建|建[立于成设]|公[里元]|连|元|党|管理|成本|支持|服务|项目|宣传|通信|应用|汽车|全科"
 )
 _WORDS: Final = (
     r"想|来自|中生|级|兴|今年|今天|明天|昨天|刚才|刚刚|家在|家住|在|和|同|为了|为什|需要|希望|可以|可能|应该|正在|以前|以后|本人|大家|中午|上午|下午|晚上|早上|一直|一个|一下|两|自己|自从"
@@ -168,7 +168,9 @@ def _name_before(text: str, end: int, *, titled: bool = False) -> int | None:
             or (length == 4 and surname != 2)
         ):
             continue
-        if all(one in GIVEN and one not in NEVER for one in given) and (titled or _may_begin(text, start)):
+        begins = _may_begin(text, start)
+        common = all(one in GIVEN for one in given) or (titled and begins)
+        if common and NEVER.isdisjoint(given) and (titled or begins):
             return start
     return None
 
@@ -202,6 +204,10 @@ _OPENERS: Final = frozenset(
     ).split()
 )
 """Words behind which a name may stand: where it begins with a given name that many have, it does."""
+_PERSONAL: Final = frozenset(
+    {"am", "i'm", "i’m", "im", "dear", "regards", "sincerely", "cheers", "yours", "truly", "faithfully"}
+)
+"""Openers behind which two capital words are a name, whatever they are."""
 _TO_BE: Final = frozenset({"is", "was", "name's", "name’s"})
 _CALLS: Final = r"[ ]?[,(:]?[ ]?(?:(?:phone|tel|mobile|cell)[.:]?[ ]?)?\+?\(?\d(?:[ \-.()]{0,2}\d){6}"
 
@@ -216,12 +222,14 @@ def _english(text: str) -> Iterator[Found]:
             if " " not in written:
                 written = ""
                 break
-            introduced = "sure" if first in _TITLES else introduced or "maybe"
+            opens = "sure" if first in _TITLES else "likely" if first in _PERSONAL else introduced or "maybe"
+            introduced = "sure" if "sure" in (opens, introduced) else opens
             length = len(written.split(" ")[0]) + 1
             start, written = start + length, written[length:]
         if not written:
             continue
-        known = introduced == "sure" or (introduced == "maybe" and _is_known(written))
+        known = introduced == "sure" or (bool(introduced) and _is_known(written))
+        known = known or (introduced == "likely" and _is_two_words(written))
         if known or (" " in written and _is_known(written) and compiled(_CALLS).match(text, match.end())):
             yield from _trimmed(start, written)
     for match in compiled(
@@ -256,7 +264,9 @@ def _introduced(text: str, at: int) -> str:
         return ""
     if last in _TO_BE and (before in _LABELS or before.removesuffix("'s") in _LABELS or last.startswith("name")):
         return "sure"
-    if (last == "is" and before in ("this", "it")) or (last == "of" and before in ("behalf", "account", "name")):
+    if last in _PERSONAL or (last == "is" and before == "this") or (last == "for" and before == "ask"):
+        return "likely"
+    if (last == "is" and before == "it") or (last == "of" and before in ("behalf", "account", "name")):
         return "maybe"
     return "maybe" if last in _OPENERS else ""
 
@@ -265,6 +275,12 @@ def _is_known(written: str) -> bool:
     """Whether a name begins with a given name that many have, and is not that of a house or a law."""
     words = written.split(" ")
     return words[0].lower() in FIRST_NAMES - NO_NAMES and not _THINGS.intersection(words)
+
+
+def _is_two_words(written: str) -> bool:
+    words = written.split(" ")
+    usual = all(word.rstrip(".").lower() not in NO_NAMES and word not in _THINGS for word in words)
+    return 2 <= len(words) <= 3 and usual and not any(word.isupper() and len(word) > 1 for word in words)
 
 
 _THINGS: Final = frozenset(
@@ -281,7 +297,8 @@ def _trimmed(start: int, written: str) -> Iterator[Found]:
         words = words[1:]
     kept: list[str] = []
     for word in words:
-        if word.lower() in NO_NAMES and not (kept and word.lower() in LAST_NAMES):
+        begins = not kept and len(words) > 1 and word in _ALSO_NAMES
+        if word.lower() in NO_NAMES and not begins and not (kept and word.lower() in LAST_NAMES):
             break
         kept.append(word)
     while kept and (kept[-1].islower() or (len(kept) > 1 and _is_shouted(kept[-1], kept[0]))):
@@ -289,6 +306,9 @@ def _trimmed(start: int, written: str) -> Iterator[Found]:
     name = " ".join(kept).removesuffix("'s")
     if len(name) >= 2 and not (len(kept) == 1 and name.isupper() and len(name) <= 3):
         yield Found(start, start + len(name), name)
+
+
+_ALSO_NAMES: Final = frozenset({"April", "May", "June", "August", "Will"})
 
 
 def _is_shouted(word: str, first: str) -> bool:

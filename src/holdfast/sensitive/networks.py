@@ -14,7 +14,7 @@ _IP: Final = rf"(?<![\dA-Za-z.\-])(?:{_BYTE}\.){{3}}{_BYTE}(?![\dA-Za-z]|\.\d|-\
 _VERSION: Final = r"(?:\bv|version|ver\.?|build|firmware|release|section|chapter|clause|版本号?|固件|章节|第|条款)[^\w\n]{0,3}(?:is|was|为|是)?[ :：]{0,2}$"
 _OURS: Final = ("0.", "127.", "255.")
 _PLATE: Final = (
-    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Za-hj-np-z][ ·\-]?"
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Za-z][ ·\-]?"
     r"(?=(?:[A-Za-z]{0,3}\d){2})[A-HJ-NP-Za-hj-np-z0-9]{4,5}[A-HJ-NP-Za-hj-np-z0-9挂学警港澳](?![A-Za-z0-9])"
 )
 

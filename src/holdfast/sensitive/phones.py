@@ -11,11 +11,11 @@ from holdfast.sensitive.kind import Found
 
 _GAP: Final = r"[ \-.·]{0,2}"
 _NO_LETTER: Final = r"(?<![\d+A-Za-z_])|(?<=tel)|(?<=Tel)|(?<=TEL)|(?<=hone)|(?<=HONE)|(?<=bile)|(?<=BILE)|(?<=cell)|(?<=call)|(?<=at)|(?<=No)|(?<=NO)"
-_AFTER: Final = r"(?![\d_]|[A-Za-z]\d|\.\d|:\d\d)"
+_AFTER: Final = r"(?![\d_]|[A-Za-z]\d|[a-f]{1,3}\d|[a-f](?![A-Za-z])|\.\d|:\d\d)"
 _MOBILE: Final = rf"(?:{_NO_LETTER})(?:(?:\+|00)?\(?86\)?[ \-.·:]{{0,2}})?(1{_GAP}[3-9](?:{_GAP}\d){{9}}){_AFTER}"
 _CHINESE: Final = (
     r"(?<![\dA-Za-z_+.\-/])(?:(?:\+|00)86[ -]?)?\(?(?:0?10|0?2\d|0[3-9]\d{2})(?:\)[ -]?|[ -]{1,3}|(?<=0\d\d)|(?<=0\d\d\d))"
-    r"(?:[1-9]\d{3}[ -]?\d{4}|[2-8]\d{6}|[2-8]\d{2}[ -]\d{4})(?:[ ]?(?:转|ext\.?|-)[ ]?\d{1,5})?(?![\d_]|[A-Za-z]\d|-\d|\.\d)"
+    r"(?:[1-9]\d{3}[ -]?\d{4}|[2-8]\d{6}|[2-8]\d{2}[ -]\d{4})(?:[ ]?(?:转|ext\.?|-)[ ]?\d{1,5})?(?![\d_]|[A-Za-z]\d|[a-f]{1,3}\d|-\d|\.\d)"
 )
 _ABROAD: Final = (
     r"(?<![\d+A-Za-z])(?:\+|00(?=[1-9]\d{0,2}[ -]))(?!86[ -]?1)[1-9]\d{0,2}(?:[ \-.·]{0,2}\(\d{1,4}\))?(?:[ \-.·]{0,2}\d){6,13}"
@@ -23,13 +23,14 @@ _ABROAD: Final = (
 )
 _AMERICAN: Final = (
     r"(?<![\dA-Za-z_+.\-/$])(?:(?:001|1)[-. ])?(?:\(([2-9]\d\d)\)[-. ]?|([2-9]\d\d)[-. ])(\d{3})[-. ](\d{4})"
-    r"(?:[ ]?(?:x|ext\.?)[ ]?\d{1,5})?(?![\d_]|-\d|\.\d|[A-Za-z]\d)"
+    r"(?:[ ]?(?:x|ext\.?)[ ]?\d{1,5})?(?![\d_]|-\d|\.\d|[A-Za-z]\d|[a-f]{1,3}\d)"
 )
 _TEN: Final = r"(?<![\dA-Za-z_+.\-/$])1?([2-9]\d\d)([2-9]\d\d)(\d{4})(?![\d_]|-\d|\.\d|[A-Za-z])"
 _BRITISH: Final = (
-    r"(?<![\dA-Za-z_+.\-/$])(?:07\d{3}[ -]?\d{3}[ -]?\d{3}|\(?0[12]\d{2,4}\)?[ -]\d{3,4}[ -]?\d{3,4}|\(?02\d\)?[ -]?\d{4}[ -]?\d{4})"
-    r"(?![\d_]|-\d|\.\d|[A-Za-z]\d)"
+    r"(?<![\dA-Za-z_+.\-/$])(?:07\d{3}[ -]?\d{3}[ -]?\d{3}|\(?0[1-9]\d{2,4}\)?[ -]\d{3,4}[ -]?\d{3,4}|\(0\d{2,4}\)\d{6,8}|\(?02\d\)?[ -]?\d{4}[ -]?\d{4})"
+    r"(?![\d_]|-\d|\.\d|[A-Za-z]\d|[a-f]{1,3}\d)"
 )
+_GLUED: Final = r"(?<![\dA-Za-z_+.\-/$])0[1-9]\d{8,9}(?![\d_]|-\d|\.\d|[A-Za-z])"
 _CALLS: Final = r"(?:phone|mobile|cell|tel|telephone|call|text|ring|dial|reach|contact|whatsapp|fax|sms|number|电话|手机|联系|致电|拨打|号码)[^\d\n]{0,24}$"
 _PRICE_BEFORE: Final = r"[¥￥$€£][ ]?$"
 _PRICE_AFTER: Final = r"[ ]?(?:元|块|万|亿|%|美元|件|个|次|人|年|平方|平米|米|公里|字节|毫|吨|斤|克|股|票|秒|bytes|MB|km|ms|USD|RMB|CNY|dollars|yuan)"
@@ -101,7 +102,7 @@ def _candidates(text: str, places: list[int]) -> Iterator[Found]:
     yield from _mobiles(text, places)
     yield from _abroad(text, places)
     chinese, british = compiled(_CHINESE).match, compiled(_BRITISH).match
-    american, ten = compiled(_AMERICAN).match, compiled(_TEN).match
+    american, bare = compiled(_AMERICAN).match, (compiled(_TEN).match, compiled(_GLUED).match)
     for place in places:
         for match_at in (chinese, british):
             if match := match_at(text, place):
@@ -110,8 +111,9 @@ def _candidates(text: str, places: list[int]) -> Iterator[Found]:
             spaced = match[0].count(" ") == 2 and "(" not in match[0]
             if not spaced or _is_called(text, match.start()):
                 yield Found(match.start(), match.end(), digits_of(match[0]))
-        if (match := ten(text, place)) and _is_called(text, match.start()):
-            yield Found(match.start(), match.end(), digits_of(match[0]))
+        for match_at in bare:
+            if (match := match_at(text, place)) and _is_called(text, match.start()):
+                yield Found(match.start(), match.end(), digits_of(match[0]))
 
 
 def _is_called(text: str, start: int) -> bool:

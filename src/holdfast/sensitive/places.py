@@ -351,7 +351,7 @@ STREETS: Final = (
 )
 """Words that end the name of a street, and little else behind a number and a capital letter."""
 OTHER_STREETS: Final = (
-    "Place|Pl|Square|Sq|Way|Row|Gardens?|Grove|Hills?|Park|Walk|Plaza|Branch|Bridge|Brooks?|Burgs?|Bypass|Camp|Canyon|Cape|Causeway"
+    "Circles|Place|Pl|Square|Sq|Way|Row|Gardens?|Grove|Hills?|Park|Walk|Plaza|Branch|Bridge|Brooks?|Burgs?|Bypass|Camp|Canyon|Cape|Causeway"
     "|Centers?|Centre|Cliffs?|Club|Common|Corners?|Course|Courts|Coves?|Creek|Crest|Crossing|Crossroad|Curve|Dale|Dam|Divide|Drives"
     "|Estates?|Extensions?|Falls?|Ferry|Fields?|Flats?|Fords?|Forest|Forges?|Forks?|Fort|Gateway|Glens?|Greens?|Groves|Harbors?"
     "|Haven|Heights|Hollow|Inlet|Islands?|Isle|Junctions?|Keys?|Knolls?|Lakes?|Land|Landing|Lights?|Loaf|Locks?|Lodge|Loop|Mall"
