@@ -27,7 +27,7 @@ layers: $(READY)
 
 soak: $(READY) ## the promise tests, long
 	sh scripts/install-servers.sh
-	HOLDFAST_SOAK=1 $(BIN)/pytest tests/promises --timeout 3600
+	HOLDFAST_SOAK=1 $(BIN)/pytest tests/promises tests/fuzz --timeout 3600
 
 bench: $(READY) ## prints the tables of docs/benchmarks.md
 	sh scripts/install-servers.sh

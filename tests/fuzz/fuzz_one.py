@@ -30,7 +30,9 @@ def main(name: str, corpus: str, *flags: str) -> None:
     for seed in target.seeds:
         (folder / hashlib.sha1(seed, usedforsecurity=False).hexdigest()).write_bytes(seed)
     words = folder.with_suffix(".words")
-    words.write_text("".join(f'"{_quoted(word)}"\n' for word in target.words if word))
+    words.write_text(
+        "".join(f'"{_quoted(word)}"\n' for word in (*target.words, b"\0") if word)
+    )  # an empty file is an error
     with atheris.instrument_imports(include=["holdfast"], enable_loader_override=False):
         run = target.prepare()
 

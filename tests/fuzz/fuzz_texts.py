@@ -406,7 +406,7 @@ def untrusted_text() -> Run:
     from holdfast.assistant.untrusted import fenced, plain, separated
 
     token = re.compile(r"<[|｜]|\[/?INST\]|</?data\b|<\|im_start\|>")
-    turn = re.compile(r"(?im)^[ >#*]*(?:system|assistant)[ *]*[:：]")
+    turn = re.compile(r"(?im)^[ >#*]{0,150}(?:system|assistant)[ *]*[:：]")
 
     def run(data: bytes) -> None:
         text = data.decode("utf-8", "replace")

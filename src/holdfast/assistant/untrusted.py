@@ -62,7 +62,7 @@ _TOKENS: Final = re.compile(
 )
 """Where a space takes a chat template's token, or a fence, apart."""
 _ROLES: Final = re.compile(
-    r"(?im)^(?=(?:[^\S\n]|[>#*_\-\[(`\"'|【〈<]){0,20}"
+    r"(?im)^(?=(?:[^\S\n]|[>#*_\-\[(`\"'|【〈<]){0,200}"
     r"(?:system|assistant|user|human|ai|bot|tool|developer|function|instructions?|response|input|observation|"
     r"系统|助手|用户|人类|开发者|工具|函数|指令|指示|管理员)"
     r"(?:[ \t]*(?:message|prompt|turn|result|note|override|提示词?|消息|指令|结果|通知))?[\])*_`\"'】〉> \t]{0,10}[:：])"

@@ -13,13 +13,13 @@ from holdfast.knowledge.readers.plain import LONGEST_S, decoded, in_time, withou
 from holdfast.knowledge.terms import CJK
 
 _FRONT_MATTER: Final = re.compile(r"\A---\n(.*?)\n(?:---|\.\.\.)\n", re.DOTALL)
-_TITLE: Final = re.compile(r"(?m)^title:\s*[\"']?(.+?)[\"']?\s*$")
-_ATX: Final = re.compile(r" {0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
+_TITLE: Final = re.compile(r"(?m)^title:([^\n]{1,300})$")
+_ATX: Final = re.compile(r" {0,3}(#{1,6})\s+(.*)$")
 _UNDERLINE: Final = re.compile(r" {0,3}(=+|-{2,})\s*$")
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ITEM: Final = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?(.*)$")
 _RULE: Final = re.compile(r" {0,3}(?:(?:\*\s*){3,}|(?:-\s*){3,}|(?:_\s*){3,})$")
-_TABLE_RULE: Final = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
+_TABLE_RULE: Final = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?$")
 _WIDE: Final = re.compile(rf"[{CJK}\u3000-\u303f\uff00-\uffef]")
 
 _INLINE: Final = (
@@ -43,7 +43,7 @@ def read_markdown(name: str, data: bytes) -> Extracted:
     title = ""
     if (front := _FRONT_MATTER.match(text)) is not None:
         found = _TITLE.search(front[1])
-        title = found[1] if found else ""
+        title = found[1].strip().strip("\"'") if found else ""
         text = text[front.end() :]
     blocks = _Blocks()
     for line in text.split("\n"):
@@ -84,9 +84,9 @@ class _Blocks:
             self._header = None
         elif (atx := _ATX.match(quoted)) is not None:
             self._flush()
-            self._out.heading(plain(atx[2]), len(atx[1]))
+            self._out.heading(plain(atx[2].rstrip().rstrip("#").rstrip()), len(atx[1]))
             self._after_item = False
-        elif self._header is not None or (self._open and "|" in quoted and _TABLE_RULE.match(quoted)):
+        elif self._header is not None or (self._open and "|" in quoted and _TABLE_RULE.match(quoted.strip())):
             self._table(quoted)
         elif self._open and not self._in_item and len(self._open) == 1 and (under := _UNDERLINE.match(quoted)):
             self._out.heading(plain(self._open.pop()), 1 if under[1][0] == "=" else 2)
