@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from holdfast.sensitive.context import REACH
 from holdfast.sensitive.kind import Kind, nothing
-from holdfast.sensitive.kinds import kind_of, kinds
+from holdfast.sensitive.registry import kind_of, kinds
 from holdfast.sensitive.plain import INVISIBLE, spoken_plain, widths_plain, without_invisible
 from holdfast.sensitive.segments import next_cut
 

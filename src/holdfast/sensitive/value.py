@@ -36,7 +36,7 @@ class Sensitive:
         raise AttributeError("a Sensitive cannot be changed; make another one")
 
     def __str__(self) -> str:
-        from holdfast.sensitive.kinds import masked  # what it looks for is compiled only where something is shown
+        from holdfast.sensitive.registry import masked  # what it looks for is compiled only where something is shown
 
         return masked(self.kind, self._value)
 
