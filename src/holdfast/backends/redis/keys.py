@@ -43,8 +43,16 @@ def encoded(text: str) -> str:
 
 
 def decoded(part: str) -> str:
-    """The inverse of `encoded`."""
-    return bytes_text(unquote_to_bytes(part)) if "%" in part else part
+    """The inverse of `encoded`. What is none of its results stays as it is: a name that no session has."""
+    try:
+        return bytes_text(unquote_to_bytes(part)) if "%" in part else part
+    except UnicodeDecodeError:
+        return part
+
+
+def member_text(member: bytes) -> str:
+    """A member of an index as text; one that somebody else put there names no session."""
+    return member.decode("ascii", "backslashreplace")
 
 
 def partition_of(tenant: str, id_: str) -> int:

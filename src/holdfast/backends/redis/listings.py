@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from holdfast.backends.records import Listing, Overdue, SessionKey
 from holdfast.backends.redis.calls import LARGE_BATCH, Calls
-from holdfast.backends.redis.keys import PARTITIONS, Keys, bytes_text, decoded
+from holdfast.backends.redis.keys import PARTITIONS, Keys, bytes_text, decoded, member_text
 from holdfast.backends.redis.packing import Meta, milliseconds
 from holdfast.backends.redis.wire import Arg
 from holdfast.errors import InvalidInput, UnreadableRecord
@@ -120,7 +120,7 @@ async def _rest_of_partition(calls: Calls, keys: Keys, tenant: str, place: _Plac
 
 
 def _places(partition: int, flat: list[bytes]) -> list[_Place]:
-    return [_Place(partition, float(flat[at + 1]), flat[at].decode()) for at in range(0, len(flat), 2)]
+    return [_Place(partition, float(flat[at + 1]), member_text(flat[at])) for at in range(0, len(flat), 2)]
 
 
 # --- by user -------------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ async def by_user(calls: Calls, keys: Keys, tenant: str, user: str, cursor: str,
     bound, after = _read_user_cursor(cursor)
     index = keys.user(tenant, user)
     [flat] = await calls.batch([(index, ("ZREVRANGEBYSCORE", index, bound, "-inf", "WITHSCORES", "LIMIT", 0, _CHUNK))])
-    sessions = [SessionKey(tenant, decoded(member.decode())) for member in flat[::2]]
+    sessions = [SessionKey(tenant, decoded(member_text(member))) for member in flat[::2]]
     now, heads = await _now_and_heads(calls, keys, sessions)
     mine = sorted(
         (-head.used, key.id)
@@ -186,7 +186,12 @@ async def overdue(calls: Calls, keys: Keys, limit: int) -> list[Overdue]:
     replies = await calls.batch(
         [(index, ("ZRANGEBYSCORE", index, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)) for index in indexes]
     )
-    due = sorted((float(flat[at + 1]), flat[at]) for flat in replies for at in range(0, len(flat), 2))
+    due = sorted(
+        (float(flat[at + 1]), flat[at])
+        for flat in replies
+        for at in range(0, len(flat), 2)
+        if flat[at].count(b":") >= 3  # else it is no turn's name
+    )
     turns: list[Overdue] = []
     for at in range(0, len(due), limit):
         asked = [_turn_of(member) for _, member in due[at : at + limit]]
@@ -201,7 +206,7 @@ async def overdue(calls: Calls, keys: Keys, limit: int) -> list[Overdue]:
 
 def _turn_of(member: bytes) -> tuple[SessionKey, bytes]:
     _, tenant, id_, turn = member.split(b":", 3)
-    return SessionKey(decoded(tenant.decode()), decoded(id_.decode())), turn
+    return SessionKey(decoded(member_text(tenant)), decoded(member_text(id_))), turn
 
 
 def _overdue(key: SessionKey, turn: bytes, reply: list[Any]) -> Overdue:

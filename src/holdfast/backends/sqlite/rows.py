@@ -77,7 +77,7 @@ def damaged(key: SessionKey, what: str) -> CorruptRecord:
 def head_of(blob: bytes, key: SessionKey) -> rules.Head:
     try:
         return _decode_head(blob)
-    except (msgspec.DecodeError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:  # msgspec's own, and text that is no UTF-8
         raise damaged(key, "its head cannot be decoded") from error
 
 
@@ -363,5 +363,5 @@ def _op(op: str | bytes) -> bytes:
 def _body(blob: bytes, key: SessionKey) -> Body:
     try:
         return _decode_body(blob)
-    except msgspec.DecodeError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise damaged(key, "a stored outcome cannot be decoded") from error

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from holdfast.errors import CorruptRecord
+
 
 def raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
 def text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogatepass")
+    """Raises `CorruptRecord` where it is none."""
+    try:
+        return raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        raise CorruptRecord("a name in the file is damaged: restore the file from a backup") from None
