@@ -53,7 +53,7 @@ async def measure(setting: Setting) -> list[Figure]:
                 http = await stack.enter_async_context(_client(app))
                 sides[f"read {way}"] = _reads(setting, http)
                 sides[f"turn {way}"] = await _turns(setting, http)
-            costs = await interleaved(sides, setting.pick(9, 1), setting.say)
+            costs = await interleaved(sides, setting.pick(7, 1), setting.say)
             for what in ("read", "turn"):
                 on, off = costs[f"{what} on"], costs[f"{what} off"]
                 note = f"processor time {micros(off, 'client_s')} to {micros(on, 'client_s')}"
@@ -71,7 +71,7 @@ def _reads(setting: Setting, http: httpx.AsyncClient) -> Side:
     async def one() -> None:
         (await http.get("/v1/info")).raise_for_status()
 
-    return _side(setting.pick(100, 2), one)
+    return _side(setting.pick(50, 2), one)
 
 
 async def _turns(setting: Setting, http: httpx.AsyncClient) -> Side:
@@ -86,7 +86,7 @@ async def _turns(setting: Setting, http: httpx.AsyncClient) -> Side:
         reply.raise_for_status()
         free.append(session)
 
-    return _side(setting.pick(30, 2), one)
+    return _side(setting.pick(20, 2), one)
 
 
 def _side(each: int, one: Any, callers: int = 16) -> Side:
@@ -120,7 +120,7 @@ async def _checks(setting: Setting, url: str, stack: AsyncExitStack) -> list[Fig
 
     each = setting.pick(200, 2)
     costs = await interleaved(
-        {"ours": _side(each, ours), "theirs": _side(each, theirs)}, setting.pick(9, 1), setting.say
+        {"ours": _side(each, ours), "theirs": _side(each, theirs)}, setting.pick(7, 1), setting.say
     )
     note = f"processor time {micros(costs['ours'], 'client_s')} against {micros(costs['theirs'], 'client_s')}"
     title = "Redis: two rates of one subject, 16 callers / the limits package's sliding windows"

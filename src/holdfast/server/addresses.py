@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -18,6 +19,9 @@ _MOST: Final = 32
 
 _FOR: Final = re.compile(r"""(?:^|[;\s])for=(?:"((?:[^"\\]|\\.)*)"|([^;,\s]*))""", re.IGNORECASE)
 _PART: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+_LONGEST: Final = 80
+"""Characters of an address with its port; clients come again, so what was read is kept."""
+
 _SITE: Final = 64
 """Bits of an IPv6 address that name a customer; behind them it has as many addresses as it likes."""
 
@@ -82,6 +86,11 @@ class Addresses:
 
 def read(text: str) -> _Address | None:
     """An address as proxies write it: ``192.0.2.7``, ``192.0.2.7:4711``, ``2001:db8::1``, ``[2001:db8::1]:4711``; else None."""
+    return _read(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=8192)
+def _read(text: str) -> _Address | None:
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -95,6 +104,7 @@ def read(text: str) -> _Address | None:
     return mapped or address
 
 
+@lru_cache(maxsize=8192)
 def _counted(address: _Address | None) -> str:
     if address is None:
         return ""
