@@ -13,8 +13,7 @@ Associated data: all of the above before the nonce, and the *place* where the va
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from os import urandom
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -28,6 +27,7 @@ MARK: Final = b"\x10\x01"
 OWNER_BYTES: Final = 8
 _HEAD: Final = Struct("<2s8sBB")
 _LOG: Final = Struct("<8sHI")
+_pack_log: Final = _LOG.pack
 _TAG_BYTES: Final = 16
 _MOST_INDEX: Final = 0xFFFF
 _MOST_COUNTER: Final = 0xFFFFFFFF
@@ -72,26 +72,22 @@ class Head(NamedTuple):
     raw: bytes
 
 
-def seal(key: OwnerKey, kind: int, place: bytes, value: bytes, nonce: bytes = b"") -> bytes:
-    """The value, encrypted and bound to ``place``. ``nonce``: from `nonces`, where several values are sealed together."""
+def seal(key: OwnerKey, kind: int, place: bytes, value: bytes) -> bytes:
+    """The value, encrypted and bound to ``place``."""
     head = key.head + _KIND[kind]
-    nonce = nonce or os.urandom(NONCE_BYTES)
+    nonce = urandom(NONCE_BYTES)
     return head + nonce + key.cipher.encrypt(nonce, value, head + place)
 
 
-def seal_entry(key: OwnerKey, kind: int, place: bytes, value: bytes, log: LogPlace, nonce: bytes = b"") -> bytes:
+def seal_entry(
+    key: OwnerKey, kind: int, place: bytes, value: bytes, turn: bytes, at: int = 0, counter: int = 0
+) -> bytes:
     """The same for an entry of the log, bound to its turn too."""
-    turn, at, counter = log
-    head = key.head + _KIND[kind] + _LOG.pack(turn, min(at, _MOST_INDEX), min(counter, _MOST_COUNTER))
-    nonce = nonce or os.urandom(NONCE_BYTES)
+    if at > _MOST_INDEX or counter > _MOST_COUNTER:
+        at, counter = min(at, _MOST_INDEX), min(counter, _MOST_COUNTER)
+    head = key.head + _KIND[kind] + _pack_log(turn, at, counter)
+    nonce = urandom(NONCE_BYTES)
     return head + nonce + key.cipher.encrypt(nonce, value, head + place)
-
-
-def nonces(count: int) -> Iterator[bytes]:
-    """So many, random, with one call into the system."""
-    some = os.urandom(NONCE_BYTES * count)
-    for at in range(0, len(some), NONCE_BYTES):
-        yield some[at : at + NONCE_BYTES]
 
 
 def is_sealed(stored: bytes) -> bool:

@@ -12,10 +12,11 @@ _MOST: Final = 50_000
 
 
 class Life(NamedTuple):
-    """One life of a session. ``owner``: whose key its values are written with."""
+    """One life of a session. ``owner``: whose key its values are written with. ``place``: of the session (`place_of`)."""
 
     incarnation: bytes
     owner: bytes
+    place: bytes
 
     @property
     def seed(self) -> bytes:

@@ -21,7 +21,6 @@ from holdfast.encryption.envelope import (
     OwnerKey,
     head_of,
     is_sealed,
-    nonces,
     opened,
     seal,
     seal_entry,
@@ -53,15 +52,14 @@ class Values:
 
     def changes(self, owner: OwnerKey, life: bytes, changes: Sequence[Change]) -> list[Change]:
         """A commit's changed fields; ``life``: the place of the session and its seed."""
-        fresh = nonces(len(changes))
         return [
-            Change(name, None if value is None else seal(owner, FIELD, life + name.encode(), value, next(fresh)), at)
+            Change(name, None if value is None else seal(owner, FIELD, life + name.encode(), value), at)
             for name, value, at in changes
         ]
 
-    def input(self, owner: OwnerKey, key: SessionKey, turn_id: str, entry: bytes) -> bytes:
+    def input(self, owner: OwnerKey, place: bytes, turn_id: str, entry: bytes) -> bytes:
         """Not bound to the session's life, which a turn may be the first to bring about; the rest of its turn is."""
-        return seal_entry(owner, INPUT, place_of(key), entry, LogPlace(turn_mark(turn_id), 0))
+        return seal_entry(owner, INPUT, place, entry, turn_mark(turn_id))
 
     def entries(
         self,
@@ -75,11 +73,8 @@ class Values:
         """Log entries of one commit, the first of them at index ``first`` of its turn."""
         if not entries:
             return []
-        turn, fresh = turn_mark(op), nonces(len(entries))
-        return [
-            seal_entry(owner, ENTRY, life, entry, LogPlace(turn, first + index, counter), next(fresh))
-            for index, entry in enumerate(entries)
-        ]
+        turn = turn_mark(op)
+        return [seal_entry(owner, ENTRY, life, entry, turn, at, counter) for at, entry in enumerate(entries, first)]
 
     def outcome(self, owner: OwnerKey, key: SessionKey, op: str | bytes, outcome: bytes) -> bytes:
         return self.seal(owner, OUTCOME, key, outcome, _named(op))
