@@ -23,6 +23,7 @@ from bench import (
     http_turn,
     json_baseline,
     masking,
+    rate_limits,
     redis_client,
     redis_commit,
     redis_memory,
@@ -59,6 +60,7 @@ TOPICS: Final = {
     "engine": Topic("The engine's own work in a turn, without a model", engine.measure),
     "encryption": Topic("A turn with encryption (and masking), against the same without", encryption.measure),
     "masking": Topic("Sensitive values: found, found wrongly, and how fast", masking.measure),
+    "limits": Topic("What limits cost a request, and their check beside the limits package's", rate_limits.measure),
     "peers": Topic("A turn beside the peers' (2 messages of 0.8 KB, in one run)", comparison.measure, only_named=True),
     "absolute": Topic("Absolute figures, of this run on this machine only", absolute.measure),
 }
