@@ -22,6 +22,23 @@ _log: Final = logging.getLogger(__name__)
 Jwk = Mapping[str, Any]
 
 
+class PublicKey:
+    """A key as it was published (``data``), and ready to check with: that takes longer to make than to use."""
+
+    __slots__ = ("_made", "data")
+
+    def __init__(self, data: Jwk) -> None:
+        self.data = data
+        self._made: dict[str, Any] = {}
+
+    def made(self, make: Callable[..., Any], algorithm: str) -> Any:
+        """What ``make`` makes of it for this algorithm. Raises as that."""
+        found = self._made.get(algorithm)
+        if found is None:
+            found = self._made[algorithm] = make(dict(self.data), algorithm=algorithm)
+        return found
+
+
 class ProviderKeys:
     """Kept until they are old; an unknown key has them asked for again, but only so often, whoever sends nonsense.
 
@@ -30,14 +47,14 @@ class ProviderKeys:
 
     def __init__(self, config: JwtSection) -> None:
         self._config = config
-        self._keys: list[Jwk] = []
+        self._keys: list[PublicKey] = []
         self._asked = -float("inf")
         self._answered = -float("inf")
         self._one_at_a_time = asyncio.Lock()
         if config.jwks_file is not None:
             self._keys = _read(config.jwks_file)
 
-    async def find(self, kid: str | None, fits: Callable[[Jwk], bool]) -> Jwk | None:
+    async def find(self, kid: str | None, fits: Callable[[Jwk], bool]) -> PublicKey | None:
         """The key of that id among those that ``fits``; without an id, the only one. Raises `Refused` where there are none yet, and
         none are to be had."""
         config = self._config
@@ -53,8 +70,8 @@ class ProviderKeys:
             raise Refused(PROVIDER_SILENT)
         return found
 
-    def _found(self, kid: str | None, fits: Callable[[Jwk], bool]) -> Jwk | None:
-        candidates = [key for key in self._keys if fits(key) and (kid is None or key.get("kid") == kid)]
+    def _found(self, kid: str | None, fits: Callable[[Jwk], bool]) -> PublicKey | None:
+        candidates = [key for key in self._keys if fits(key.data) and (kid is None or key.data.get("kid") == kid)]
         return candidates[0] if len(candidates) == 1 else None
 
     async def _refreshed(self, before: float) -> None:
@@ -70,7 +87,7 @@ class ProviderKeys:
             except Exception as error:  # noqa: BLE001  (whatever a provider or the way to it does)
                 _log.warning("the identity provider's keys cannot be had: %s: %s", type(error).__name__, error)
 
-    async def _ask(self) -> list[Jwk]:
+    async def _ask(self) -> list[PublicKey]:
         import httpx  # takes long to import
 
         config = self._config
@@ -108,14 +125,14 @@ def _safe(url: Any) -> str:
     return url
 
 
-def _keys_of(found: Any) -> list[Jwk]:
+def _keys_of(found: Any) -> list[PublicKey]:
     keys = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(keys, list) or len(keys) > _MAX_KEYS:
         raise ValueError("these are no keys, or too many")
-    return [key for key in keys if isinstance(key, dict) and key.get("use", "sig") == "sig"]
+    return [PublicKey(key) for key in keys if isinstance(key, dict) and key.get("use", "sig") == "sig"]
 
 
-def _read(file: Path) -> list[Jwk]:
+def _read(file: Path) -> list[PublicKey]:
     try:
         return _keys_of(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from holdfast.config.access import JwtSection
 from holdfast.errors import MissingExtra
 from holdfast.server.callers import Caller, Role
-from holdfast.server.identities.provider_keys import Jwk, ProviderKeys
+from holdfast.server.identities.provider_keys import Jwk, ProviderKeys, PublicKey
 
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt", "application/jwt"})
 _FAMILIES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
@@ -47,11 +47,11 @@ class ProviderTokens:
         claims = self._claims(token, key, algorithm) if key is not None else None
         return self._caller(claims) if claims is not None else None
 
-    def _claims(self, token: str, key: Jwk, algorithm: str) -> Mapping[str, Any] | None:
+    def _claims(self, token: str, key: PublicKey, algorithm: str) -> Mapping[str, Any] | None:
         config = self._config
         try:
-            public = self._jwt.PyJWK(dict(key), algorithm=algorithm)
-            if getattr(public.key, "key_size", _RSA_BITS) < _RSA_BITS and key.get("kty") == "RSA":
+            public = key.made(self._jwt.PyJWK, algorithm)
+            if getattr(public.key, "key_size", _RSA_BITS) < _RSA_BITS and key.data.get("kty") == "RSA":
                 return None
             claims: Mapping[str, Any] = self._jwt.decode(
                 token,
