@@ -134,10 +134,13 @@ class EncryptedBackend:
     async def begin(self, key: SessionKey, request: BeginRequest) -> BeginReply:
         sent = request
         if request.entry:
-            owner = await self._owner(key, request.birth.user)
-            sent = msgspec.structs.replace(
-                request, entry=self._values.input(owner, key, request.turn_id, request.entry)
-            )
+            life = self._lives.get(key)
+            owner = None if life is None else self.vault.ready(life.owner)
+            if owner is None:
+                owner = await self._owner(key, request.birth.user)
+            place = place_of(key) if life is None else life.place
+            sealed = self._values.input(owner, place, request.turn_id, request.entry)
+            sent = msgspec.structs.replace(request, entry=sealed)
         elif request.fingerprint:
             await self._owner(key, request.birth.user)  # refuses what was erased
         reply = await self.inner.begin(key, sent)
@@ -245,14 +248,14 @@ class EncryptedBackend:
         found = await self.inner.load(key, tail=0)
         if not isinstance(found, Record):
             return None
-        return self._lives.saw(key, Life(found.incarnation, owner_of(key.tenant, found.user)))
+        return self._lives.saw(key, _life(key, found.incarnation, found.user))
 
     async def _meet(self, key: SessionKey, user: str) -> None:
         """Learns of a life that was there after all, perhaps one without a commit: a touch changes nothing and tells."""
         if await self._look(key) is None:
             touched = await self.inner.commit(key, Delta(os.urandom(16), birth=Birth(user, ttl_ms=_TOUCHED_MS)))
             if isinstance(touched, Committed):
-                self._lives.saw(key, Life(touched.incarnation, owner_of(key.tenant, user)))
+                self._lives.saw(key, _life(key, touched.incarnation, user))
 
     async def _owner(self, key: SessionKey, user: str = "") -> OwnerKey:
         """The key that values of this session are written with; ``user``: of whom it becomes, if it is not there yet."""
@@ -310,19 +313,21 @@ class EncryptedBackend:
 
     def _sealed(self, key: SessionKey, owner: OwnerKey, delta: Delta, seed: bytes) -> Delta:
         values, op, life = self._values, delta.turn_id if delta.fence else delta.commit_id, place_of(key) + seed
-        first = 1 if delta.fence and self._lives.has_input(key, delta.turn_id) else 0
-        counter = delta.base.counter if delta.fence and delta.base is not None else 0
-        return msgspec.structs.replace(
-            delta,
-            changes=values.changes(owner, life, delta.changes) if delta.changes else delta.changes,
-            appends=values.entries(owner, life, op, delta.appends, first, counter),
-            outcome=values.outcome(owner, key, op, delta.outcome) if delta.outcome else b"",
-        )
+        changes, appends, outcome = delta.changes, delta.appends, delta.outcome
+        if changes:
+            changes = values.changes(owner, life, changes)
+        if appends:
+            first = 1 if delta.fence and self._lives.has_input(key, delta.turn_id) else 0
+            counter = delta.base.counter if delta.fence and delta.base is not None else 0
+            appends = values.entries(owner, life, op, appends, first, counter)
+        if outcome:
+            outcome = values.outcome(owner, key, op, outcome)
+        return msgspec.structs.replace(delta, changes=changes, appends=appends, outcome=outcome)
 
     # --- what comes out ---
 
     async def _record(self, key: SessionKey, record: Record) -> Record:
-        life = self._lives.saw(key, Life(record.incarnation, owner_of(key.tenant, record.user)))
+        life = self._lives.saw(key, _life(key, record.incarnation, record.user))
         if record.fields:
             record.fields = await self._values.fields(key, life, record.fields)
         if record.tail:
@@ -338,11 +343,12 @@ class EncryptedBackend:
         elif life is None or life.incarnation != reply.incarnation:
             # it has no commit, or this node forgot it: its input says whose it is
             owner = self._values.owner_in(entry) or owner_of(key.tenant, request.birth.user)
-            self._lives.saw(key, Life(reply.incarnation, owner))
+            self._lives.saw(key, Life(reply.incarnation, owner, place_of(key)))
         if reply.entry:
             entry = await self._values.open_input(key, request.turn_id, reply.entry)
             reply.entry = b"" if entry == request.entry else entry  # the same, encrypted another time
-        reply.steps = await self._values.steps(key, request.turn_id, reply.steps)
+        if reply.steps:
+            reply.steps = await self._values.steps(key, request.turn_id, reply.steps)
         return reply
 
     async def _committed(self, key: SessionKey, delta: Delta, reply: CommitReply) -> CommitReply:
@@ -352,7 +358,7 @@ class EncryptedBackend:
             known = self._lives.get(key)
             if known is None or known.incarnation != reply.incarnation:
                 owner = known.owner if known is not None and delta.fence else owner_of(key.tenant, delta.birth.user)
-                self._lives.saw(key, Life(reply.incarnation, owner))
+                self._lives.saw(key, Life(reply.incarnation, owner, place_of(key)))
         elif isinstance(reply, Seen):
             return Seen(await self._stored(key, delta.turn_id if delta.fence else delta.commit_id, reply.stored))
         return reply
@@ -373,4 +379,8 @@ class EncryptedBackend:
             except CorruptRecord:
                 pass
         found = await self._look(key)
-        return await read(found if found is not None else Life(bytes(16), owner_of(key.tenant, "")))
+        return await read(found if found is not None else _life(key, bytes(16), ""))
+
+
+def _life(key: SessionKey, incarnation: bytes, user: str) -> Life:
+    return Life(incarnation, owner_of(key.tenant, user), place_of(key))

@@ -71,8 +71,6 @@ class Values:
         counter: int,
     ) -> list[bytes]:
         """Log entries of one commit, the first of them at index ``first`` of its turn."""
-        if not entries:
-            return []
         turn = turn_mark(op)
         return [seal_entry(owner, ENTRY, life, entry, turn, at, counter) for at, entry in enumerate(entries, first)]
 
