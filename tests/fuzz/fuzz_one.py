@@ -11,7 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
-import atheris
+import atheris  # type: ignore[import-untyped,unused-ignore]  # it ships no types
 
 sys.path.insert(0, str(Path(__file__).parent))
 warnings.simplefilter("ignore")  # of our dependencies, which are read anew here

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fuzz_texts  # noqa: F401  # it registers its targets
+import fuzz_imports  # noqa: F401  # it registers its targets
+import fuzz_texts  # noqa: F401
 from fuzzing import Run, target
 
 _PLAIN = b"\x10\x00"

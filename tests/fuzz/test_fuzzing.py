@@ -41,8 +41,7 @@ def test_inputs_near_the_seeds_raise_documented_errors_only(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "run",
-    [lambda data: [][len(data)], lambda data: time.sleep(0) or ([0] * 10 ** (data[0] % 3) and data.decode("ascii"))],
+    "run", [lambda data: [][len(data)], lambda data: data.decode("ascii")], ids=["index", "decode"]
 )
 def test_a_parser_that_lets_an_error_through_is_caught(run: object) -> None:
     target = Target("broken", lambda: run, (b"seed",))  # type: ignore[arg-type,return-value]

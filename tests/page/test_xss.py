@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from chat_page import ChatPage, OpenPage
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, expect
 from scripted_api import Refuse, ScriptedApi, Send, answer, done, problem, token
 from xss_vectors import VECTORS
 
@@ -68,7 +68,12 @@ def trapped(open_page: OpenPage, api: ScriptedApi, hash: str = "") -> ChatPage:
     """The page, in which a script that runs is counted, and every window or download that opens is a complaint."""
     page = open_page(api.url)
     page.tab.add_init_script(_TRAP)
-    page.tab.on("dialog", lambda dialog: (page.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def dialog_opened(dialog: Dialog) -> None:
+        page.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    page.tab.on("dialog", dialog_opened)
     page.tab.on("download", lambda download: page.complaints.append(f"download: {download.url}"))
     page.tab.on("frameattached", lambda frame: page.complaints.append(f"frame: {frame.url}"))
     page.context.on("page", lambda opened: page.complaints.append(f"window: {opened.url}"))

@@ -1,4 +1,5 @@
-"""P15: a hostile id reads and harms nobody else's session. (Hostile records and payloads: the other files of this number.)
+"""P15: a hostile id reads and harms nobody else's session. (Over HTTP: tests/server/test_hostile_ids.py;
+hostile records: test_p15_records.py; payloads: tests/server/test_hostile_payloads.py.)
 
 Broken on purpose: ids that are compared after normalisation, cut at a NUL, or put into a pattern as they are. The mutants (a
 store that folds ids in one of these ways) show that this would be seen.
@@ -14,12 +15,12 @@ from unicodedata import normalize
 from urllib.parse import quote
 
 import pytest
-from hostile_ids import hostile_ids
 
 from holdfast import Store, Turn
 from holdfast.backends.records import SessionKey
 from holdfast.errors import InvalidId
-from store_nodes import SOAK, Figures, Nodes
+from hostile_ids import hostile_ids
+from store_nodes import Figures, Nodes
 
 IDS = 10_000
 T = TypeVar("T")
@@ -166,53 +167,6 @@ async def test_no_caller_reaches_what_is_kept_beside_a_tenant(nodes: Nodes) -> N
         assert await store.for_tenant(twin).beside(TRACES).get("note") == {}
         assert await victim.beside(TRACES).get("note") == {"secret": 1}
         await victim.beside(TRACES).delete("note")
-
-
-# --- over HTTP -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.timeout(400)
-async def test_hostile_ids_in_a_path_reach_their_own_session_or_none(rng: random.Random, figures: Figures) -> None:
-    from tests.server.server_kit import served
-
-    ids = hostile_ids(IDS if SOAK else IDS // 5, rng)
-    own = refused = 0
-    async with served() as (node,):
-        place = {id_: number for number, id_ in enumerate(ids)}
-
-        async def write(id_: str) -> None:
-            await node.store.set(id_, {"n": place[id_]})
-
-        await together(write, ids)
-        for id_ in ids:
-            reply = await node.http.get(f"/v1/sessions/{quote(id_, safe='')}")
-            if reply.status_code == 200 and reply.headers["content-type"].startswith("application/json"):
-                found = reply.json()
-                assert found.get("id", id_) == id_ and found.get("state", {}).get("n", place[id_]) == place[id_], ascii(
-                    id_
-                )
-                own += 1
-            else:
-                assert 300 <= reply.status_code < 500, (ascii(id_), reply.status_code)
-                refused += 1
-        for id_ in ids[::20]:
-            turn = await node.http.post(f"/v1/sessions/{quote(id_, safe='')}/turns", json={"input": "say x"})
-            assert turn.status_code < 500, ascii(id_)
-        for id_ in ids:
-            assert (await node.store.get(id_))["n"] == place[id_]
-    assert own > 0.7 * len(ids)
-    figures("P15", "http", hostile_ids=len(ids), own_session=own, refused=refused)
-
-
-async def test_an_encoded_slash_is_no_slash(rng: random.Random) -> None:
-    from tests.server.server_kit import served
-
-    async with served() as (node,):
-        await node.store.run_turn("victim", lambda turn: turn.reply("secret"), input="x", turn_id="t")
-        await node.store.set("victim/messages", {"mine": 1})
-        for path in ("victim%2fmessages", "victim%2Fmessages", "victim%2Fturns%2Ft", "x%2F..%2Fvictim", "victim%2f"):
-            reply = await node.http.get(f"/v1/sessions/{path}")
-            assert reply.status_code == 404 and "secret" not in reply.text
 
 
 # --- mutants ---------------------------------------------------------------------------------------------------------

@@ -153,4 +153,4 @@ def _family(id_: str) -> Iterator[str]:
     yield id_.casefold()
     yield quote(id_, safe="")
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
-        yield unicodedata.normalize(form, id_)  # type: ignore[arg-type]
+        yield unicodedata.normalize(form, id_)
