@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 from holdfast.sensitive.context import REACH
 from holdfast.sensitive.kind import Kind, nothing
-from holdfast.sensitive.registry import kind_of, kinds
 from holdfast.sensitive.plain import INVISIBLE, spoken_plain, widths_plain, without_invisible
+from holdfast.sensitive.registry import kind_of, kinds
 from holdfast.sensitive.segments import next_cut
 
 

@@ -185,7 +185,7 @@ _LEADS: Final = frozenset("的是叫找给为和与跟请问到有由对向让�
 
 # --- English ---
 
-_CAPITAL: Final = r"[A-ZÀ-Þ](?:(?<=M)(?:c|ac)[A-ZÀ-Þ][a-zß-ÿ]+|['’][A-ZÀ-Þ][a-zß-ÿ]+|[a-zß-ÿ]+(?:(?:['’\-][A-ZÀ-Þ]?|[A-ZÀ-Þ])[a-zß-ÿ]+)?|\.?(?=[ ][A-ZÀ-Þ])|[A-Z]+(?![a-z0-9]))"
+_CAPITAL: Final = r"[A-ZÀ-Þ](?:(?<=M)(?:c|ac)[A-ZÀ-Þ][a-zß-ÿ]+|['’][A-ZÀ-Þ][a-zß-ÿ]+|[a-zß-ÿ]+(?:(?:['’\-][A-ZÀ-Þ]?|[A-ZÀ-Þ])[a-zß-ÿ]+(?:[A-ZÀ-Þ][a-zß-ÿ]+)?)?|\.?(?=[ ][A-ZÀ-Þ])|[A-Z]+(?![a-z0-9]))"
 _CAPITALS: Final = rf"{_CAPITAL}(?:[ ](?:(?:van|von|de|da|del|der|la|bin|al)[ ])?{_CAPITAL}){{0,4}}"
 _TITLES: Final = frozenset("mr mrs ms mx miss dr prof sir madam".split())
 _LABELS: Final = frozenset(
@@ -274,12 +274,16 @@ def _introduced(text: str, at: int) -> str:
 def _is_known(written: str) -> bool:
     """Whether a name begins with a given name that many have, and is not that of a house or a law."""
     words = written.split(" ")
-    return words[0].lower() in FIRST_NAMES - NO_NAMES and not _THINGS.intersection(words)
+    return words[0].lower() in FIRST_NAMES - NO_NAMES and not any(_is_thing(word) for word in words)
+
+
+def _is_thing(word: str) -> bool:
+    return word in _THINGS and word.lower() not in LAST_NAMES
 
 
 def _is_two_words(written: str) -> bool:
     words = written.split(" ")
-    usual = all(word.rstrip(".").lower() not in NO_NAMES and word not in _THINGS for word in words)
+    usual = all(word.rstrip(".").lower() not in NO_NAMES and not _is_thing(word) for word in words)
     return 2 <= len(words) <= 3 and usual and not any(word.isupper() and len(word) > 1 for word in words)
 
 
@@ -297,8 +301,8 @@ def _trimmed(start: int, written: str) -> Iterator[Found]:
         words = words[1:]
     kept: list[str] = []
     for word in words:
-        begins = not kept and len(words) > 1 and word in _ALSO_NAMES
-        if word.lower() in NO_NAMES and not begins and not (kept and word.lower() in LAST_NAMES):
+        also = word in _ALSO_NAMES and len(words) > 1 and (not kept or word is words[-1])
+        if word.lower() in NO_NAMES and not also and not (kept and word.lower() in LAST_NAMES):
             break
         kept.append(word)
     while kept and (kept[-1].islower() or (len(kept) > 1 and _is_shouted(kept[-1], kept[0]))):
@@ -308,7 +312,7 @@ def _trimmed(start: int, written: str) -> Iterator[Found]:
         yield Found(start, start + len(name), name)
 
 
-_ALSO_NAMES: Final = frozenset({"April", "May", "June", "August", "Will"})
+_ALSO_NAMES: Final = frozenset({"April", "May", "June", "August", "Will", "Lord", "King", "Prince"})
 
 
 def _is_shouted(word: str, first: str) -> bool:
