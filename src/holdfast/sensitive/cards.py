@@ -84,10 +84,14 @@ _IBAN_LENGTHS: Final = {
 }  # fmt: skip
 
 
+_SHORTEST: Final = 12
+
+
 def _tried(pattern: str, text: str) -> Iterator[re.Match[str]]:
     """Matches where a number begins."""
     match_at = compiled(pattern).match
-    return (match for place in starts(text) if (match := match_at(text, place)))
+    last = len(text) - _SHORTEST
+    return (match for place in starts(text) if place <= last and (match := match_at(text, place)))
 
 
 def find_id_cards(text: str) -> Iterator[Found]:

@@ -23,6 +23,8 @@ _NUMBERED: Final = re.compile(
     re.IGNORECASE,
 )
 
+_NUMBERED_ENDS: Final = "号码单递水额价格计"
+
 
 def links(text: str) -> list[tuple[int, int]]:
     """Where addresses of pages stand."""
@@ -38,7 +40,11 @@ def in_link(text: str, found: list[tuple[int, int]], start: int) -> bool:
 
 def is_numbered(text: str, start: int) -> bool:
     """Whether the words right before a place say that the number there is one of an order, a parcel, a version."""
-    return _NUMBERED.search(text, max(0, start - 32), start) is not None
+    first = max(0, start - 32)
+    last = text[first:start].rstrip(" :#.=是为\n\t\r\x0b\x0c")[-1:]
+    if not last or not (last in _NUMBERED_ENDS or (last.isascii() and last.isalpha())):
+        return False  # as nearly always, and the pattern is slow
+    return _NUMBERED.search(text, first, start) is not None
 
 
 def before(words: re.Pattern[str], text: str, start: int, reach: int = REACH) -> bool:

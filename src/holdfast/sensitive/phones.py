@@ -86,7 +86,7 @@ def find_phones(text: str) -> Iterator[Found]:
 def _mobiles(text: str, places: list[int]) -> Iterator[Found]:
     match_at, free = compiled(_MOBILE).match, 0
     for place in places:
-        if place >= free and (match := match_at(text, place)) and is_grouped(match[1]):
+        if place >= free and text[place] in "108+(" and (match := match_at(text, place)) and is_grouped(match[1]):
             free = match.end()
             yield Found(match.start(), match.end(), digits_of(match[1]))
 
@@ -102,18 +102,19 @@ def _candidates(text: str, places: list[int]) -> Iterator[Found]:
     yield from _mobiles(text, places)
     yield from _abroad(text, places)
     chinese, british = compiled(_CHINESE).match, compiled(_BRITISH).match
-    american, bare = compiled(_AMERICAN).match, (compiled(_TEN).match, compiled(_GLUED).match)
+    american, ten, glued = compiled(_AMERICAN).match, compiled(_TEN).match, compiled(_GLUED).match
     for place in places:
-        for match_at in (chinese, british):
-            if match := match_at(text, place):
+        first = text[place]
+        for match_at, begins in ((chinese, "0(+12"), (british, "0(")):
+            if first in begins and (match := match_at(text, place)):
                 yield Found(match.start(), match.end(), digits_of(match[0]))
-        if match := american(text, place):
+        if first != "+" and (match := american(text, place)):
             spaced = match[0].count(" ") == 2 and "(" not in match[0]
             if not spaced or _is_called(text, match.start()):
                 yield Found(match.start(), match.end(), digits_of(match[0]))
-        for match_at in bare:
-            if (match := match_at(text, place)) and _is_called(text, match.start()):
-                yield Found(match.start(), match.end(), digits_of(match[0]))
+        bare = glued if first == "0" else ten
+        if first not in "+(" and (match := bare(text, place)) and _is_called(text, match.start()):
+            yield Found(match.start(), match.end(), digits_of(match[0]))
 
 
 def _is_called(text: str, start: int) -> bool:
