@@ -13,12 +13,17 @@ from holdfast.backends.contract import Backend
 from holdfast.backends.memory import MemoryBackend
 from holdfast.backends.records import OutcomeLimits
 from holdfast.errors import ConfigError, UnknownScheme
+from holdfast.sessions.ids import MARK
 from holdfast.sessions.settings import StoreOptions, StoreSettings, settings_from
 from holdfast.turns.store import TurnStore
 
 if TYPE_CHECKING:
     from holdfast.backends.redis.init_server import Initialised
     from holdfast.encryption import Encryption
+    from holdfast.encryption.erased import Erasure
+    from holdfast.sessions.near_cache import NearCache
+
+_ON_ITS_WAY_S: Final = 5.0
 
 Opener = Callable[[str, StoreSettings], Awaitable[Backend]]
 
@@ -45,7 +50,7 @@ class _Opening:
 
     async def _open(self) -> TurnStore:
         store = TurnStore(await open_backend(self._url, self._settings, self._encryption), self._settings)
-        forget_erased(store)
+        forget_erased(store.backend, store.cache)
         return store
 
 
@@ -120,11 +125,25 @@ def vault_of(url: str, encryption: Encryption) -> str:
     return url if path is None else f"sqlite:///{quote(path)}.keys"
 
 
-def forget_erased(store: TurnStore) -> None:
-    """Has the store's near cache forget a user who was erased, on whichever node; nothing where it is not encrypted."""
-    vault = getattr(store.backend, "vault", None)
-    if vault is not None:
-        vault.listeners.append(lambda erasure: store.cache.forget_user(erasure.tenant, erasure.user))
+def forget_erased(backend: Backend, cache: NearCache) -> None:
+    """Has a near cache over a backend forget a user who was erased, on whichever node; nothing where it is not encrypted."""
+    vault = getattr(backend, "vault", None)
+    if vault is None:
+        return
+    from holdfast.encryption.owners import owner_of
+
+    def forget(erasure: Erasure) -> None:
+        cache.forget(
+            lambda key, user: (user == erasure.user or MARK in user) and owner_of(key.tenant, user) == erasure.owner
+        )
+
+    def told(erasure: Erasure) -> None:
+        forget(erasure)
+        # and once more: what was on its way when the news came may have been kept since
+        asyncio.get_running_loop().call_later(_ON_ITS_WAY_S, forget, erasure)
+
+    vault.listeners.append(told)
+    vault.on_lost.append(cache.clear)
 
 
 def _opener(url: str) -> Opener:

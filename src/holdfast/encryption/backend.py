@@ -19,7 +19,6 @@ from holdfast.backends.records import (
     AlreadyThere,
     BeginReply,
     BeginRequest,
-    Birth,
     CommitReply,
     Committed,
     Delta,
@@ -41,18 +40,17 @@ from holdfast.backends.records import (
     Unchanged,
     Version,
 )
-from holdfast.encryption.envelope import EVENTS, SIGNAL, STEP, OwnerKey
+from holdfast.encryption.envelope import EVENTS, SIGNAL, STEP, OwnerKey, is_sealed, owner_in
 from holdfast.encryption.erased import Erasure
 from holdfast.encryption.lives import Life, Lives
 from holdfast.encryption.owners import owner_of, place_of
 from holdfast.encryption.values import Values
 from holdfast.encryption.vault import Vault
+from holdfast.encryption.whose import Whose, life_of
 from holdfast.errors import CorruptRecord, Erased, StoreUnavailable, UnreadableRecord
 
 _MET: Final = 5
 """How often a commit is sent again because the session's life was not the one that this node knew."""
-_TOUCHED_MS: Final = 60_000
-"""So long a session lives that was made by asking whether it is there."""
 
 
 class EncryptedBackend:
@@ -70,6 +68,7 @@ class EncryptedBackend:
         self.vault = vault
         self._values = Values(vault, allow_plaintext=allow_plaintext)
         self._lives = Lives()
+        self._whose = Whose(inner, vault, self._lives)
         vault.listeners.append(self._erased)
 
     def __getattr__(self, name: str) -> Any:
@@ -88,15 +87,21 @@ class EncryptedBackend:
             return await self._record(key, found)
         if found is None:
             self._lives.forget(key)
+        elif known is not None:
+            await self.vault.feed.refresh()
+            if self._lives.get(key) is None:  # perhaps its user was erased: what the caller has is no answer then
+                return await self.load(key, tail=tail)
         return found
 
     async def commit(self, key: SessionKey, delta: Delta) -> CommitReply:
         if not (delta.changes or delta.appends or delta.outcome):
+            if not delta.incarnation and delta.existence != "must":
+                await self._whose.owner(key, delta.birth.user)  # it may give birth: refuses what was erased
             return await self._committed(key, delta, await self.inner.commit(key, delta))
         if delta.incarnation:
             return await self._committed(key, delta, await self._commit_in(key, delta))
         for _ in range(_MET):
-            life = self._lives.get(key) or await self._look(key)
+            life = self._lives.get(key) or await self._whose.look(key)
             if life is not None:
                 bound = msgspec.structs.replace(delta, incarnation=life.incarnation)
                 reply = await self._commit_in(key, bound)
@@ -108,8 +113,10 @@ class EncryptedBackend:
             else:
                 reply = await self.inner.commit(key, await self._unborn(key, delta))
                 if not isinstance(reply, AlreadyThere):
-                    return await self._committed(key, delta, reply)
-                await self._meet(key, delta.birth.user)  # there is a life: its own is bound to that
+                    return await self._committed(key, delta, reply, born=True)
+                # there is a life: its own is bound to that
+                if (refused := await self._whose.meet(key, delta)) is not None:
+                    return refused
         raise StoreUnavailable(f"session {key.id!r} is deleted and made again all the time; nothing was written")
 
     async def delete(self, key: SessionKey) -> bool:
@@ -132,18 +139,12 @@ class EncryptedBackend:
     # --- turns ---
 
     async def begin(self, key: SessionKey, request: BeginRequest) -> BeginReply:
-        sent = request
-        if request.entry:
-            life = self._lives.get(key)
-            owner = None if life is None else self.vault.ready(life.owner)
-            if owner is None:
-                owner = await self._owner(key, request.birth.user)
-            place = place_of(key) if life is None else life.place
-            sealed = self._values.input(owner, place, request.turn_id, request.entry)
-            sent = msgspec.structs.replace(request, entry=sealed)
-        elif request.fingerprint:
-            await self._owner(key, request.birth.user)  # refuses what was erased
+        sent = await self._sent(key, request)
         reply = await self.inner.begin(key, sent)
+        if isinstance(reply, Granted) and await self._strayed(key, request, sent, reply):
+            await self.inner.release(key, request.turn_id, token=request.token, withdraw=True)
+            sent = await self._sent(key, request)
+            reply = await self.inner.begin(key, sent)
         if isinstance(reply, Granted):
             return await self._granted(key, request, sent, reply)
         if isinstance(reply, Replay):
@@ -154,7 +155,7 @@ class EncryptedBackend:
         self, key: SessionKey, turn_id: str, *, fence: int, name: str, value: bytes, lease_ms: int
     ) -> Fenced | None:
         try:
-            owner = await self._owner(key)
+            owner = await self._whose.owner(key, turn_id=turn_id)
         except Erased:
             return Fenced()
         sealed = self._values.seal(owner, STEP, key, value, turn_id, name)
@@ -170,7 +171,7 @@ class EncryptedBackend:
         self, key: SessionKey, name: str, value: bytes, *, turn_id: str = "", ahead: bool = False
     ) -> tuple[str, ...]:
         if value:
-            value = self._values.seal(await self._owner(key), SIGNAL, key, value, name)
+            value = self._values.seal(await self._whose.owner(key), SIGNAL, key, value, name)
         return await self.inner.signal(key, name, value, turn_id=turn_id, ahead=ahead)
 
     async def park(self, key: SessionKey, turn_id: str, *, fence: int, name: str, for_ms: int) -> Fenced | bytes | None:
@@ -195,7 +196,7 @@ class EncryptedBackend:
         self, key: SessionKey, turn_id: str, *, fence: int, chunk: bytes, keep_ms: int
     ) -> Fenced | None:
         try:
-            owner = await self._owner(key)
+            owner = await self._whose.owner(key, turn_id=turn_id)
         except Erased:
             return Fenced()
         sealed = self._values.seal(owner, EVENTS, key, chunk, turn_id, str(fence))
@@ -241,72 +242,58 @@ class EncryptedBackend:
         finally:
             await self.inner.close()
 
-    # --- lives and owners ---
-
-    async def _look(self, key: SessionKey) -> Life | None:
-        """The session's life, asked for; None where it has no commit yet."""
-        found = await self.inner.load(key, tail=0)
-        if not isinstance(found, Record):
-            return None
-        return self._lives.saw(key, _life(key, found.incarnation, found.user))
-
-    async def _meet(self, key: SessionKey, user: str) -> None:
-        """Learns of a life that was there after all, perhaps one without a commit: a touch changes nothing and tells."""
-        if await self._look(key) is None:
-            touched = await self.inner.commit(key, Delta(os.urandom(16), birth=Birth(user, ttl_ms=_TOUCHED_MS)))
-            if isinstance(touched, Committed):
-                self._lives.saw(key, _life(key, touched.incarnation, user))
-
-    async def _owner(self, key: SessionKey, user: str = "") -> OwnerKey:
-        """The key that values of this session are written with; ``user``: of whom it becomes, if it is not there yet."""
-        life = self._lives.get(key)
-        if life is not None:
-            if (ready := self.vault.ready(life.owner)) is not None:
-                return ready
-            try:
-                return await self.vault.current_of(life.owner)
-            except UnreadableRecord:  # no key yet: a session of before encryption
-                pass
-            except Erased:
-                self._lives.forget(key)  # this node may know an old life only
-        if (life := await self._look(key)) is None:
-            await self._check_birth(key)
-            return await self.vault.current(key.tenant, user)
-        return await self._key_of(key, life)
-
-    async def _key_of(self, key: SessionKey, life: Life) -> OwnerKey:
-        try:
-            return await self.vault.current_of(life.owner)
-        except UnreadableRecord:
-            found = await self.inner.load(key, tail=0)
-            return await self.vault.current(key.tenant, found.user if isinstance(found, Record) else "")
-
-    async def _check_birth(self, key: SessionKey) -> None:
-        if await self.vault.buried(key):
-            raise Erased(f"session {key.id!r} was erased on request; nothing is written into it any more")
-
     # --- what goes in ---
 
     async def _commit_in(self, key: SessionKey, delta: Delta) -> CommitReply:
         """A commit that names the life that it is made in."""
-        life = self._lives.get(key)
+        life = self._lives.of_turn(key, delta.turn_id) if delta.fence else None
+        if life is None or life.incarnation != delta.incarnation:
+            life = self._lives.get(key)
         if life is not None and life.incarnation == delta.incarnation:
             owner = self.vault.ready(life.owner)
         else:
-            life, owner = await self._look(key), None
+            life, owner = await self._whose.look(key), None
         if owner is None:
             try:
                 if life is None:
                     owner = await self.vault.current(key.tenant, delta.birth.user)
                 else:
-                    owner = await self._key_of(key, life)
+                    owner = await self._whose.key_of(key, life)
             except Erased:
                 return Gone()
         return await self.inner.commit(key, self._sealed(key, owner, delta, delta.incarnation[:8]))
 
+    async def _sent(self, key: SessionKey, request: BeginRequest) -> BeginRequest:
+        """A request with its input encrypted. Raises `Erased`."""
+        if not (request.entry or request.fingerprint):
+            return request
+        owner = await self._whose.owner(key, request.birth.user)
+        if not request.entry:
+            return request
+        life = self._lives.get(key)
+        place = place_of(key) if life is None else life.place
+        return msgspec.structs.replace(request, entry=self._values.input(owner, place, request.turn_id, request.entry))
+
+    async def _strayed(self, key: SessionKey, request: BeginRequest, sent: BeginRequest, reply: Granted) -> bool:
+        """Whether the input was accepted just now with the key of somebody who had the session in a former life: this node did not
+        know yet. What is erased for that one would take it along."""
+        if not request.entry or reply.attempt > 1 or reply.steps:
+            return False
+        life = self._lives.get(key)
+        if life is None:
+            return False
+        if life.incarnation != reply.incarnation:
+            self._lives.forget(key)
+            if reply.record is None:
+                return True
+            if (life := await self._whose.look(key)) is None:
+                return False
+        entry = reply.entry or sent.entry
+        return is_sealed(entry) and owner_in(entry) != life.owner
+
     async def _unborn(self, key: SessionKey, delta: Delta) -> Delta:
         """The delta that gives birth to a session, if nobody is faster."""
-        await self._check_birth(key)
+        await self._whose.check_birth(key)
         owner = await self.vault.current(key.tenant, delta.birth.user)
         born = msgspec.structs.replace(delta, existence="unborn")
         return self._sealed(key, owner, born, rules.seed_of(delta.commit_id))
@@ -327,7 +314,7 @@ class EncryptedBackend:
     # --- what comes out ---
 
     async def _record(self, key: SessionKey, record: Record) -> Record:
-        life = self._lives.saw(key, _life(key, record.incarnation, record.user))
+        life = self._lives.saw(key, life_of(key, record.incarnation, record.user))
         if record.fields:
             record.fields = await self._values.fields(key, life, record.fields)
         if record.tail:
@@ -337,13 +324,19 @@ class EncryptedBackend:
     async def _granted(self, key: SessionKey, request: BeginRequest, sent: BeginRequest, reply: Granted) -> Granted:
         entry = reply.entry or (sent.entry if request.fingerprint else b"")
         life = self._lives.get(key)
-        self._lives.began(key, request.turn_id, bool(entry))
         if isinstance(reply.record, Record):
             reply.record = await self._record(key, reply.record)
-        elif life is None or life.incarnation != reply.incarnation:
-            # it has no commit, or this node forgot it: its input says whose it is
-            owner = self._values.owner_in(entry) or owner_of(key.tenant, request.birth.user)
-            self._lives.saw(key, Life(reply.incarnation, owner, place_of(key)))
+            life = self._lives.get(key)
+        if life is None or life.incarnation != reply.incarnation:
+            # it has no commit, or this node forgot it: its input, or what it did, says whose it is
+            told = [entry, *(value for _, value in reply.steps)]
+            owner = next(filter(None, map(self._values.owner_in, told)), b"")
+            if not (owner or request.fingerprint):  # a takeover of a turn that has neither
+                await self._whose.show(key, Delta(os.urandom(16), incarnation=reply.incarnation))
+                owner = b"" if (shown := await self._whose.look(key)) is None else shown.owner
+            owner = owner or owner_of(key.tenant, request.birth.user)
+            life = self._lives.saw(key, Life(reply.incarnation, owner, place_of(key), request.birth.user))
+        self._lives.began(key, request.turn_id, life, bool(entry))
         if reply.entry:
             entry = await self._values.open_input(key, request.turn_id, reply.entry)
             reply.entry = b"" if entry == request.entry else entry  # the same, encrypted another time
@@ -351,14 +344,18 @@ class EncryptedBackend:
             reply.steps = await self._values.steps(key, request.turn_id, reply.steps)
         return reply
 
-    async def _committed(self, key: SessionKey, delta: Delta, reply: CommitReply) -> CommitReply:
+    async def _committed(self, key: SessionKey, delta: Delta, reply: CommitReply, *, born: bool = False) -> CommitReply:
+        ran = self._lives.of_turn(key, delta.turn_id) if delta.fence else None
         if delta.fence and isinstance(reply, Committed | Seen):
             self._lives.ended(key, delta.turn_id)
         if isinstance(reply, Committed):
             known = self._lives.get(key)
             if known is None or known.incarnation != reply.incarnation:
-                owner = known.owner if known is not None and delta.fence else owner_of(key.tenant, delta.birth.user)
-                self._lives.saw(key, Life(reply.incarnation, owner, place_of(key)))
+                self._lives.forget(key)
+                if ran is not None and ran.incarnation == reply.incarnation:
+                    self._lives.saw(key, ran)
+                elif born:  # else nothing says whose it is
+                    self._lives.saw(key, life_of(key, reply.incarnation, delta.birth.user))
         elif isinstance(reply, Seen):
             return Seen(await self._stored(key, delta.turn_id if delta.fence else delta.commit_id, reply.stored))
         return reply
@@ -378,9 +375,5 @@ class EncryptedBackend:
                 return await read(life)
             except CorruptRecord:
                 pass
-        found = await self._look(key)
-        return await read(found if found is not None else _life(key, bytes(16), ""))
-
-
-def _life(key: SessionKey, incarnation: bytes, user: str) -> Life:
-    return Life(incarnation, owner_of(key.tenant, user), place_of(key))
+        found = await self._whose.look(key)
+        return await read(found if found is not None else life_of(key, bytes(16), ""))

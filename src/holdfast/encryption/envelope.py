@@ -95,6 +95,11 @@ def is_sealed(stored: bytes) -> bool:
     return stored[:2] == MARK
 
 
+def owner_in(sealed: bytes) -> bytes:
+    """Whose key an encrypted value says it is written with."""
+    return sealed[len(MARK) : len(MARK) + OWNER_BYTES]
+
+
 def head_of(stored: bytes, *kinds: int) -> Head:
     """What an encrypted value says of itself; nothing of it can be trusted before `opened`. Raises `CorruptRecord`."""
     if stored[:2] != MARK:

@@ -18,6 +18,8 @@ _FEED: Final = "feed"
 _LOOKS: Final = 3
 """Looks within the age of a key: one may fail."""
 _TAIL: Final = 100
+LEAST_S: Final = 3600.0
+"""The log lives at least so long after an entry: a node that did not look for half of that trusts nothing that it keeps."""
 _IDLE_S: Final = 60.0
 """So long after the last use of a key the background looks end."""
 
@@ -36,13 +38,17 @@ class ErasedFeed:
     A look costs one small round trip, whatever the number of users: mostly "unchanged".
 
     Args:
-        age: seconds after which what a node knows is too old to go by. told: gets each erasure that this node had not seen.
+        age: seconds after which what a node knows is too old to go by. told: gets each erasure that this node had not seen. lost:
+            called where it may have missed some, and where nothing was used for long: nothing that it keeps may be used any more.
     """
 
-    def __init__(self, store: SessionStore, age: float, told: Callable[[Erasure], None]) -> None:
+    def __init__(
+        self, store: SessionStore, age: float, told: Callable[[Erasure], None], lost: Callable[[], None]
+    ) -> None:
         self._store = store
         self.age = age
         self._told = told
+        self._lost = lost
         self._seen: int | None = None
         self._life = b""
         self._looked = float("-inf")
@@ -70,7 +76,7 @@ class ErasedFeed:
         """Tells all nodes; this one at once."""
         self._told(erasure)
         text = msgspec.json.encode(erasure).decode()
-        await self._store.update(_FEED, {}, append=[Message("system", text)], ttl=keep)
+        await self._store.update(_FEED, {}, append=[Message("system", text)], ttl=max(keep, LEAST_S))
 
     async def close(self) -> None:
         if self._looking is not None:
@@ -85,10 +91,15 @@ class ErasedFeed:
             with suppress(StoreError):  # too old soon, and then whoever uses a key hears of it
                 async with self._lock:
                     await self._look()
+        self._looked = float("-inf")
+        self._lost()  # nobody tells this node any more: keys and copies do not stay in its memory
 
     async def _look(self) -> None:
         started = time.monotonic()
         found = await self._store.load(_FEED, tail=_TAIL)
+        life = b"" if found is None else found.incarnation
+        if self._seen is not None and (started - self._looked > LEAST_S / 2 or self._life not in (b"", life)):
+            self._lost()  # the log that this node read is over, perhaps with entries that it never saw
         if found is None:
             self._seen, self._life = 0, b""
         else:

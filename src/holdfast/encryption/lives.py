@@ -12,11 +12,13 @@ _MOST: Final = 50_000
 
 
 class Life(NamedTuple):
-    """One life of a session. ``owner``: whose key its values are written with. ``place``: of the session (`place_of`)."""
+    """One life of a session. ``owner``: whose key its values are written with. ``place``: of the session (`place_of`). ``user``:
+    whose it is, as far as this node was told."""
 
     incarnation: bytes
     owner: bytes
     place: bytes
+    user: str = ""
 
     @property
     def seed(self) -> bytes:
@@ -29,7 +31,7 @@ class Lives:
 
     def __init__(self) -> None:
         self._lives: OrderedDict[SessionKey, Life] = OrderedDict()
-        self._inputs: OrderedDict[tuple[SessionKey, str], bool] = OrderedDict()
+        self._turns: OrderedDict[tuple[SessionKey, str], tuple[Life, bool]] = OrderedDict()
 
     def get(self, key: SessionKey) -> Life | None:
         return self._lives.get(key)
@@ -50,15 +52,22 @@ class Lives:
         for key in [key for key, life in self._lives.items() if life.owner == owner]:
             del self._lives[key]
 
-    def began(self, key: SessionKey, turn_id: str, with_input: bool) -> None:
-        """Remembers whether a turn that runs here has an input, which is then the first of its log entries."""
-        self._inputs[key, turn_id] = with_input
-        if len(self._inputs) > _MOST:
-            self._inputs.popitem(last=False)
+    def began(self, key: SessionKey, turn_id: str, life: Life, with_input: bool) -> None:
+        """Remembers in which life a turn runs here, which no load may show yet, and whether it has an input, which is then the
+        first of its log entries."""
+        self._turns[key, turn_id] = (life, with_input)
+        if len(self._turns) > _MOST:
+            self._turns.popitem(last=False)
+
+    def of_turn(self, key: SessionKey, turn_id: str) -> Life | None:
+        """The life of a turn that runs here, whatever was seen of its session since."""
+        known = self._turns.get((key, turn_id))
+        return None if known is None else known[0]
 
     def has_input(self, key: SessionKey, turn_id: str) -> bool:
-        return self._inputs.get((key, turn_id), True)
+        known = self._turns.get((key, turn_id))
+        return known is None or known[1]
 
     def ended(self, key: SessionKey, turn_id: str) -> None:
         """The turn does not run here any more."""
-        self._inputs.pop((key, turn_id), None)
+        self._turns.pop((key, turn_id), None)

@@ -36,6 +36,7 @@ ERASED: Final = "\x1ferased"
 _MOST_CIPHERS: Final = 20_000
 """Keys that a node keeps unwrapped."""
 _LAST_NUMBER: Final = 255
+_FEED_MS: Final = 30 * 24 * 3_600_000
 _CURRENT: Final = "current"
 _ERASED: Final = "erased"
 
@@ -68,12 +69,19 @@ class Vault:
         settings = StoreSettings(tenant=KEYS, timeout_ms=timeout_ms, cache_bytes=1 << 20)
         self._keys = SessionStore(backend, settings)
         self._erased = SessionStore(backend, msgspec.structs.replace(settings, tenant=ERASED, cache_bytes=0))
-        self.feed = ErasedFeed(self._keys, key_age, self._forget)
+        # nobody's name stays in the log of erasures for good: it begins anew
+        feed = SessionStore(backend, msgspec.structs.replace(settings, max_age_ms=_FEED_MS))
+        self.feed = ErasedFeed(feed, key_age, self._forget, self._forget_all)
         self._ciphers: OrderedDict[tuple[bytes, int], AESGCM] = OrderedDict()
         self._current: OrderedDict[bytes, OwnerKey] = OrderedDict()
         self._making: dict[bytes, asyncio.Lock] = {}
         self.listeners: list[Callable[[Erasure], None]] = []
         """Told of each erasure, on every node that uses this vault, within a second."""
+        self.on_lost: list[Callable[[], None]] = []
+        """Called where this node may have missed some: what it has in memory is forgotten."""
+        self._news = self._all_gone = 0
+        self._gone: OrderedDict[bytes, int] = OrderedDict()
+        """Which of the news was of an owner: a key that was asked for before is not kept."""
 
     async def close(self) -> None:
         """Ends what this vault does in the background, and forgets the keys."""
@@ -105,12 +113,13 @@ class Vault:
         if (known := self._ciphers.get((owner, number))) is not None:
             self._ciphers.move_to_end((owner, number))
             return known
-        state = await self._keys.get(owner.hex())
+        news, state = self._news, await self._keys.get(owner.hex())
         if _ERASED in state:
             raise Erased("what is stored here belongs to a user who was erased on request; its key is destroyed")
         if str(number) not in state:
             raise KeyUnavailable("a stored value is encrypted with a key that the vault does not have")
-        return await self._unwrapped(owner, number, state)
+        cipher = await self._unwrapped(owner, number, state, news)
+        return cipher if self._stands(owner, news) else await self.cipher(owner, number)
 
     async def _write_key(self, owner: bytes, tenant: str, user: str | None) -> OwnerKey:
         if self.feed.fresh and (known := self._current.get(owner)) is not None:
@@ -128,7 +137,7 @@ class Vault:
                 self._making.pop(owner, None)
 
     async def _read_or_make(self, owner: bytes, tenant: str, user: str | None) -> OwnerKey:
-        state = await self._keys.get(owner.hex())
+        news, state = self._news, await self._keys.get(owner.hex())
         while _CURRENT not in state:
             if _ERASED in state:
                 raise Erased("what belonged to this user was erased on request; nothing is written for it any more")
@@ -142,9 +151,11 @@ class Vault:
             }
             with suppress(SessionExists):  # another node was faster
                 await self._keys.create(owner.hex(), first)
-            state = await self._keys.get(owner.hex())
+            news, state = self._news, await self._keys.get(owner.hex())
         number = state[_CURRENT]
-        key = OwnerKey.of(owner, number, await self._unwrapped(owner, number, state))
+        key = OwnerKey.of(owner, number, await self._unwrapped(owner, number, state, news))
+        if not self._stands(owner, news):  # erased while the vault or the key service answered
+            return await self._read_or_make(owner, tenant, user)
         self._current[owner] = key
         if len(self._current) > _MOST_CIPHERS:
             self._current.popitem(last=False)
@@ -154,9 +165,12 @@ class Vault:
         wrapped = await self.kms.wrap(key, _context(owner, number))
         return [wrapped.ring_key, wrapped.wrapped]
 
-    async def _unwrapped(self, owner: bytes, number: int, state: dict[str, Any]) -> AESGCM:
+    async def _unwrapped(self, owner: bytes, number: int, state: dict[str, Any], news: int) -> AESGCM:
+        """``news``: how many this node had when it asked for ``state``."""
         wrapped = Wrapped(*state[str(number)])
         cipher = AESGCM(await self.kms.unwrap(wrapped, _context(owner, number)))
+        if not self._stands(owner, news):
+            return cipher
         self._ciphers[owner, number] = cipher
         if len(self._ciphers) > _MOST_CIPHERS:
             self._ciphers.popitem(last=False)
@@ -241,11 +255,24 @@ class Vault:
         """Whether this session was erased."""
         return await self._erased.exists(session_mark(key))
 
+    def _stands(self, owner: bytes, news: int) -> bool:
+        """Whether this node heard of no erasure of the owner since it knew so many news."""
+        return max(self._all_gone, self._gone.get(owner, 0)) <= news
+
     def _forget_all(self) -> None:
+        self._news += 1
+        self._all_gone = self._news
+        self._gone.clear()
         self._ciphers.clear()
         self._current.clear()
+        for forget in self.on_lost:
+            forget()
 
     def _forget(self, erasure: Erasure) -> None:
+        self._news += 1
+        self._gone[erasure.owner] = self._news
+        if len(self._gone) > _MOST_CIPHERS:
+            _, self._all_gone = self._gone.popitem(last=False)
         self._current.pop(erasure.owner, None)
         for known in [known for known in self._ciphers if known[0] == erasure.owner]:
             del self._ciphers[known]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from holdfast.backends.records import Committed, Delta, Field, Record, SessionKey
 from holdfast.sessions.decoded import MESSAGE_BYTES, DecodedTail
@@ -116,10 +117,10 @@ class NearCache:
             self._doubted.discard(key)
             self.bytes -= entry[1]
 
-    def forget_user(self, tenant: str, user: str) -> None:
-        """Drops all of a user's sessions, in the tenant and what is kept beside it."""
+    def forget(self, which: Callable[[SessionKey, str], bool]) -> None:
+        """Drops the sessions of which ``which`` says so, by key and user."""
         for key, (record, _, _, _) in list(self._entries.items()):
-            if record.user == user and key.tenant.partition("\x1f")[0] == tenant:
+            if which(key, record.user):
                 self.drop(key)
 
     def clear(self) -> None:

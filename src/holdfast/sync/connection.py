@@ -15,7 +15,7 @@ from holdfast.sync.lazy_backend import LazyBackend
 from holdfast.sync.loop_thread import LoopThread, Process, loop_thread, this_process
 from holdfast.turns.store import TurnStore
 from holdfast.turns.turn import Handler
-from holdfast.wiring import anchored, lives_in_process, open_backend, shown_url
+from holdfast.wiring import anchored, forget_erased, lives_in_process, open_backend, shown_url
 
 if TYPE_CHECKING:
     from holdfast.encryption import Encryption
@@ -27,9 +27,7 @@ class _Life:
     def __init__(self, url: str, settings: StoreSettings, encryption: Encryption | None) -> None:
         async def open_it() -> Backend:
             backend = await open_backend(url, settings, encryption)
-            if (vault := getattr(backend, "vault", None)) is not None:
-                cache = self.first.cache
-                vault.listeners.append(lambda erasure: cache.forget_user(erasure.tenant, erasure.user))
+            forget_erased(backend, self.first.cache)
             return backend
 
         scheme = url.partition(":")[0].lower()

@@ -1,0 +1,125 @@
+"""Erasures that others hear of late, or in the middle of something."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from holdfast import Store, open_store
+from holdfast.encryption import Encryption, KeyRing, Wrapped
+from holdfast.encryption.vault import Vault
+from holdfast.errors import Erased
+from holdfast.privacy.erasing import vault_of
+
+
+class _SlowService:
+    """A key service that answers when it may."""
+
+    current = "k"
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+        self.may.set()
+
+    async def wrap(self, key: bytes, context: bytes) -> Wrapped:
+        return await self._ring.wrap(key, context)
+
+    async def unwrap(self, wrapped: Wrapped, context: bytes) -> bytes:
+        self.asked.set()
+        await self.may.wait()
+        return await self._ring.unwrap(wrapped, context)
+
+
+def _vault(store: Store) -> Vault:
+    vault = vault_of(store)
+    assert vault is not None
+    return vault
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_key_that_comes_after_its_erasure_is_not_kept(tmp_path: Path, reads: bool) -> None:
+    url, ring = f"sqlite:///{tmp_path / 's.db'}", KeyRing({"k": os.urandom(32)})
+    slow = _SlowService(ring)
+    async with (
+        open_store(url, encryption=Encryption(ring)) as one,
+        open_store(url, encryption=Encryption(slow)) as two,
+    ):
+        await one.set("s", {"a": 1}, user="ann")
+        slow.may.clear()
+        late = asyncio.create_task(two.load("s") if reads else two.set("n", {"a": 1}, user="ann"))
+        await slow.asked.wait()
+        await _vault(one).destroy("", "ann", keep=60)
+        await asyncio.sleep(1.2)  # the node has heard of it
+        slow.may.set()
+        with pytest.raises(Erased):
+            await late
+        for again in (two.get("s"), two.set("m", {"a": 1}, user="ann")):
+            with pytest.raises(Erased):
+                await again
+
+
+async def test_no_verb_gives_birth_to_what_was_erased(tmp_path: Path) -> None:
+    encryption = Encryption(KeyRing({"k": os.urandom(32)}))
+    async with open_store(f"sqlite:///{tmp_path / 's.db'}", encryption=encryption) as store:
+        await store.set("s", {"a": 1}, user="ann")
+        vault = _vault(store)
+        await vault.destroy("", "ann", keep=60)
+        await vault.bury(store.key("s"), keep=60)
+        await store.delete("s")
+        for user in ("ann", "bob", ""):
+            with pytest.raises(Erased):
+                await store.update("s", {}, user=user, ttl=60)
+        with pytest.raises(Erased):
+            await store.update("n", {}, user="ann", ttl=60)
+        assert not await store.touch("s", 60)
+        assert (await store.by_user("ann")).ids == []
+
+
+async def test_a_copy_that_the_store_calls_unchanged_is_no_answer_after_an_erasure(tmp_path: Path) -> None:
+    url, encryption = f"sqlite:///{tmp_path / 's.db'}", Encryption(KeyRing({"k": os.urandom(32)}))
+    async with open_store(url, encryption=encryption) as one, open_store(url, encryption=encryption) as two:
+        await one.set("s", {"a": 1}, user="ann")
+        assert await two.get("s") == {"a": 1}
+        await _vault(one).destroy("", "ann", keep=60)
+        cached = two.cache.get(two.key("s"), 0)
+        assert cached is not None
+        await asyncio.sleep(1.2)
+        assert two.cache.entries == 0
+        two.cache.put(two.key("s"), cached)  # as by a reply that was on its way
+        with pytest.raises(Erased):
+            await two.get("s")
+
+
+async def test_a_node_that_missed_the_log_of_erasures_trusts_nothing(tmp_path: Path) -> None:
+    url, encryption = f"sqlite:///{tmp_path / 's.db'}", Encryption(KeyRing({"k": os.urandom(32)}))
+    async with open_store(url, encryption=encryption) as one, open_store(url, encryption=encryption) as two:
+        await one.set("s", {"a": 1}, user="ann")
+        await _vault(one).destroy("", "cat", keep=60)
+        assert await two.get("s") == {"a": 1}
+        vault = _vault(two)
+        async with vault.feed._lock:  # it cannot look for a while, in which the log ends
+            await _vault(one).destroy("", "ann", keep=60)
+            await vault._keys.delete("feed")
+        await asyncio.sleep(1.0)
+        assert (two.cache.entries, len(vault._ciphers)) == (0, 0)
+        with pytest.raises(Erased):
+            await two.get("s")
+
+
+async def test_copies_of_traces_and_of_long_tenants_are_forgotten(tmp_path: Path) -> None:
+    encryption = Encryption(KeyRing({"k": os.urandom(32)}))
+    async with open_store(f"sqlite:///{tmp_path / 's.db'}", encryption=encryption) as store:
+        for tenant, user in (("", "ann"), ("t" * 250, "ann"), ("", "u" * 250)):
+            mine = store.for_tenant(tenant)
+            await mine.set("s", {"a": 1}, user=user)
+            assert await mine.get("s") == {"a": 1}
+            assert store.cache.entries == 1
+            await _vault(store).destroy(tenant, user, keep=60)
+            assert store.cache.entries == 0
+            with pytest.raises(Erased):
+                await mine.get("s")
+            await mine.delete("s")
