@@ -104,7 +104,7 @@ async def test_the_model_calls_a_tool_and_answers(talk: Any, shop: Shop) -> None
     first, second = chat.model.requests
     assert first.system.startswith("You work for the shop.\n\nYou act for the user")
     assert first.tool_names == [
-        "find_order", "cancel_order", "fails", "hangs", "huge", "preaches", "search_documents"
+        "find_order", "notes", "cancel_order", "fails", "hangs", "huge", "preaches", "search_documents"
     ]  # fmt: skip
     assert second.prompts[-2].calls == (ToolCall("call_1_0", "find_order", {"number": "HF1"}),)
     assert second.last.startswith("Result of find_order:\n<data ")
