@@ -18,7 +18,7 @@ app = typer.Typer(name="access", help="Make, list and revoke access keys.", no_a
 
 KeyFile = Annotated[
     Path | None,
-    typer.Option("--file", metavar="FILE", show_default=False, help="The key file: `[access] key_file`."),
+    typer.Option("--file", metavar="FILE", show_default=False, help="The key file: `\\[access] key_file`."),
 ]
 
 
@@ -97,7 +97,7 @@ def ls(config: ConfigFile = None, file: KeyFile = None, as_json: Json = False, d
 def revoke(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The key's.")],
     file: Annotated[
-        Path, typer.Option("--file", metavar="FILE", show_default=False, help="The key file: `[access] key_file`.")
+        Path, typer.Option("--file", metavar="FILE", show_default=False, help="The key file: `\\[access] key_file`.")
     ],
     debug: Debug = False,
 ) -> None:

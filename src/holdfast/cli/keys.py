@@ -28,7 +28,7 @@ def new(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Print a new key for [encryption] keys or key_files: 32 random bytes, in base64."""
+    """Print a new key for \\[encryption] keys or key_files: 32 random bytes, in base64."""
     from holdfast.encryption import new_key
 
     key = new_key()
@@ -91,7 +91,7 @@ def rotate(
 ) -> None:
     """Wrap all users' keys with the ring's current key, while nodes run. It may be interrupted and run again.
 
-    Before: put the new key into [encryption] keys, name it in current, and restart the nodes one by one. After: take the old key
+    Before: put the new key into \\[encryption] keys, name it in current, and restart the nodes one by one. After: take the old key
     out of the ring, and destroy it. Exit code: 1 if some could not be rotated.
     """
     report = with_store(store, "", lambda opened: _rotate(opened, users), config=config)

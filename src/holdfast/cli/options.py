@@ -51,7 +51,7 @@ Config = Annotated[
         "--config",
         metavar="FILE",
         show_default=False,
-        help="The config with [encryption] and [sensitive]; holdfast.toml of this folder if not given.",
+        help="The config with \\[encryption] and \\[sensitive]; holdfast.toml of this folder if not given.",
     ),
 ]
 

@@ -170,7 +170,7 @@ def sweep_(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Take away what is kept longer than [privacy.retention] says; nodes do so by themselves once an hour."""
+    """Take away what is kept longer than \\[privacy.retention] says; nodes do so by themselves once an hour."""
     settings = config_of(config)
     rules = {} if settings is None else settings.privacy.retention.rules(tenant)
     if tenant not in rules or not rules[tenant].any:
