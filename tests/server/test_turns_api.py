@@ -34,7 +34,7 @@ async def test_a_turn_answers_with_its_outcome(node: Served) -> None:
         "turn_id": "t-1",
         "status": "completed",
         "reply": "this",
-        "metadata": {"mode": "task"},
+        "metadata": {"mode": "task", "untrusted": "document"},
         "version": 2,
         "start": 0,
         "attempts": 1,

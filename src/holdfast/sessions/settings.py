@@ -9,7 +9,7 @@ import msgspec
 from holdfast.errors import ConfigError, InvalidId
 from holdfast.sessions.codec import CodecLimits
 from holdfast.sessions.durations import Duration, milliseconds
-from holdfast.sessions.ids import checked_tenant
+from holdfast.sessions.ids import checked_id, checked_tenant
 
 
 class OptionsBesideTtl(TypedDict, total=False):
@@ -134,7 +134,7 @@ def settings_from(options: StoreOptions) -> StoreSettings:
             values[f"{name}_ms"] = milliseconds(name, value)  # type: ignore[arg-type]  # checked inside
         elif name == "tenant":
             try:
-                values["tenant"] = "" if value == "" else checked_tenant(value)
+                values["tenant"] = "" if value == "" else checked_tenant(checked_id("tenant", value))
             except InvalidId as error:
                 raise ConfigError(f"tenant={value!r:.60}: {error}") from None
         else:
