@@ -11,8 +11,12 @@ import pytest
 from holdfast import Store, open_store
 from holdfast.encryption import Encryption, KeyRing, Wrapped
 from holdfast.encryption.vault import Vault
-from holdfast.errors import Erased
-from holdfast.privacy.erasing import vault_of
+from holdfast.errors import Erased, TurnAbandoned, TurnParked
+from holdfast.privacy.erasing import erase_user, readmit_user, vault_of
+from holdfast.turns.failures import Failures
+from holdfast.turns.tenants import HANDOVERS, WAITING
+from holdfast.turns.turn import Turn
+from holdfast.turns.usage import USAGE, Usage
 
 
 class _SlowService:
@@ -68,7 +72,7 @@ async def test_no_verb_gives_birth_to_what_was_erased(tmp_path: Path) -> None:
         await store.set("s", {"a": 1}, user="ann")
         vault = _vault(store)
         await vault.destroy("", "ann", keep=60)
-        await vault.bury(store.key("s"), keep=60)
+        await vault.bury(store.key("s"), "ann", keep=60)
         await store.delete("s")
         for user in ("ann", "bob", ""):
             with pytest.raises(Erased):
@@ -123,3 +127,64 @@ async def test_copies_of_traces_and_of_long_tenants_are_forgotten(tmp_path: Path
             with pytest.raises(Erased):
                 await mine.get("s")
             await mine.delete("s")
+
+
+async def test_what_was_accepted_and_never_ran_is_dropped(tmp_path: Path) -> None:
+    """Neither session has a commit, so that no list has it."""
+    encryption = Encryption(KeyRing({"k": os.urandom(32)}), key_age=0.3)
+
+    async def waits(turn: Turn) -> None:
+        await turn.wait_for("approval", timeout=1.5)
+        raise AssertionError("an erased user's turn went on")
+
+    async with open_store(f"sqlite:///{tmp_path / 's.db'}", encryption=encryption) as store:
+        store.handler("waits")(waits)
+        await store.accept_turn("accepted", "waits", input="hello", turn_id="t", user="ann")
+        await store.accept_turn("no input", "waits", turn_id="t", user="ann")
+        with pytest.raises(TurnParked):
+            await store.run_turn("parked", "waits", input="hello", turn_id="t", user="ann")
+        await erase_user(store, "ann", keep=60)
+        await asyncio.sleep(1.0)
+        await store.recover()
+        assert await store.backend.overdue() == []
+        assert (await store.by_user("ann")).ids == []
+
+
+async def test_a_user_who_is_readmitted_has_the_same_sessions_again(tmp_path: Path) -> None:
+    encryption = Encryption(KeyRing({"k": os.urandom(32)}), key_age=0.3)
+    async with open_store(f"sqlite:///{tmp_path / 's.db'}", encryption=encryption) as store:
+        for user in ("ann", "bob"):
+            await store.set(f"chat of {user}", {"a": 1}, user=user)
+            await erase_user(store, user, keep=60)
+        assert await readmit_user(store, "ann")
+        await store.set("chat of ann", {"a": 2}, user="ann")
+        with pytest.raises(Erased):
+            await store.set("chat of bob", {"a": 2}, user="ann")
+
+
+async def test_lists_and_counts_are_clean_after_an_erasure_that_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encryption = Encryption(KeyRing({"k": os.urandom(32)}), key_age=0.3)
+
+    async def gives_up(turn: Turn) -> None:
+        raise TurnAbandoned("no")
+
+    async def killed(self: Failures, sessions: object) -> int:
+        raise RuntimeError("killed")
+
+    async with open_store(f"sqlite:///{tmp_path / 's.db'}", encryption=encryption) as store:
+        usage = Usage(lambda tenant: store.beside(USAGE), per=3600)
+        for kept in (store, store.deliveries):
+            with pytest.raises(Exception, match="no"):
+                await kept.run_turn("s", gives_up, input="hello", turn_id="t", user="ann")
+        await store.beside(HANDOVERS).update(WAITING, {"s": {"since": 1.0, "turn": "t"}})
+        usage.add("", "ann", tokens=5)
+        await usage.flush()
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+            patch.setattr(Failures, "drop", killed)
+            await erase_user(store, "ann", keep=60)
+        await erase_user(store, "ann", keep=60)
+        assert await store.beside(HANDOVERS).get(WAITING) == {}
+        for notes in (store.failures._notes, store.deliveries.failures._notes, store.beside(USAGE)):
+            assert [name async for name in notes.scan()] == []

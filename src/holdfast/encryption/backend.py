@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final
 
 import msgspec
@@ -47,7 +47,7 @@ from holdfast.encryption.owners import owner_of, place_of
 from holdfast.encryption.values import Values
 from holdfast.encryption.vault import Vault
 from holdfast.encryption.whose import Whose, life_of
-from holdfast.errors import CorruptRecord, Erased, StoreUnavailable, UnreadableRecord
+from holdfast.errors import CorruptRecord, Erased, KeyUnavailable, StoreUnavailable, UnreadableRecord
 
 _MET: Final = 5
 """How often a commit is sent again because the session's life was not the one that this node knew."""
@@ -146,7 +146,14 @@ class EncryptedBackend:
             sent = await self._sent(key, request)
             reply = await self.inner.begin(key, sent)
         if isinstance(reply, Granted):
-            return await self._granted(key, request, sent, reply)
+            try:
+                return await self._granted(key, request, sent, reply)
+            except Erased:  # accepted before, for a user who was erased since: nobody can run it any more
+                await self.inner.release(key, request.turn_id, token=request.token, withdraw=True)
+                found = await self.inner.load(key, tail=0) if reply.record is None else None
+                if isinstance(found, Record) and not (found.fields or found.total):
+                    await self.inner.delete(key)
+                raise
         if isinstance(reply, Replay):
             return Replay(await self._stored(key, request.turn_id, reply.stored))
         return reply
@@ -336,6 +343,9 @@ class EncryptedBackend:
                 owner = b"" if (shown := await self._whose.look(key)) is None else shown.owner
             owner = owner or owner_of(key.tenant, request.birth.user)
             life = self._lives.saw(key, Life(reply.incarnation, owner, place_of(key), request.birth.user))
+        if not sent.fingerprint and self.vault.ready(life.owner) is None:  # else it was asked before
+            with suppress(KeyUnavailable):
+                await self.vault.current_of(life.owner)
         self._lives.began(key, request.turn_id, life, bool(entry))
         if reply.entry:
             entry = await self._values.open_input(key, request.turn_id, reply.entry)

@@ -24,7 +24,7 @@ from holdfast.encryption.envelope import OwnerKey
 from holdfast.encryption.erased import ErasedFeed, Erasure
 from holdfast.encryption.owners import owner_of, session_mark, tenant_proper
 from holdfast.encryption.ring import KEY_BYTES, Kms, Wrapped
-from holdfast.errors import Erased, KeyUnavailable, SessionExists
+from holdfast.errors import Erased, KeyUnavailable, SessionExists, WrongUser
 from holdfast.sessions.settings import StoreSettings
 from holdfast.sessions.state import State
 from holdfast.sessions.store import SessionStore
@@ -245,11 +245,16 @@ class Vault:
         owner = owner_of(tenant, user)
         if _ERASED not in await self._keys.get(owner.hex()):
             return False
+        while buried := (await self._erased.by_user(owner.hex(), limit=100)).ids:
+            for mark in buried:
+                await self._erased.delete(mark)
         return await self._keys.delete(owner.hex())
 
-    async def bury(self, key: SessionKey, *, keep: float) -> None:
-        """For ``keep`` seconds no session of this id is born again."""
-        await self._erased.update(session_mark(key), {_ERASED: True}, ttl=keep)
+    async def bury(self, key: SessionKey, user: str, *, keep: float) -> None:
+        """For ``keep`` seconds no session of this id is born again, unless the user is readmitted."""
+        owner = owner_of(key.tenant, user)
+        with suppress(WrongUser):  # it is buried already
+            await self._erased.update(session_mark(key), {_ERASED: True}, ttl=keep, user=owner.hex())
 
     async def buried(self, key: SessionKey) -> bool:
         """Whether this session was erased."""

@@ -18,6 +18,8 @@ from holdfast.backends.contract import Scrubs
 from holdfast.errors import ConfigError, SessionNotFound
 from holdfast.sessions.ids import checked_id
 from holdfast.turns.tenants import HANDOVERS, USAGE, WAITING
+from holdfast.turns.usage import USAGE as USED
+from holdfast.turns.usage import record_of
 
 if TYPE_CHECKING:
     from holdfast.encryption.vault import Vault
@@ -77,6 +79,7 @@ async def erase_user(
     await work.delete_all()
     await asyncio.sleep((vault.feed.age if vault is not None else 0.0) + _AGAIN_S)
     await work.delete_all()  # what was born while the news went round
+    await work.drop_lines()
     tell("cleaning files", work.sessions)
     left = [] if vault is not None else [_NO_KEY]
     places = [_innermost(store.backend)]
@@ -106,29 +109,40 @@ class _Erasing:
         self._vault = vault
         self._keep = keep
         self._tell = tell
+        self._known: set[str] = set()
+        self._delivered: set[str] = set()
         self.sessions = self.notes = 0
 
     async def delete_all(self) -> None:
-        gone: set[str] = set()
-        async for session_id in _sessions_of(self._store, self._user):
+        found = [session_id async for session_id in _sessions_of(self._store, self._user)]
+        self._known.update(found)
+        delivered = [session_id async for session_id in _sessions_of(self._store.deliveries, self._user)]
+        self._delivered.update(delivered)
+        await self.drop_lines()  # first: who repeats this after an interruption finds them by the sessions only
+        for session_id in found:
+            self.notes += await self._store.traces.drop(session_id, self._user)
             await self._delete(self._store, session_id)
             self.notes += await self._store.traces.drop(session_id, self._user)
-            gone.add(session_id)
             self.sessions += 1
             self._tell("deleting sessions", self.sessions)
-        async for session_id in _sessions_of(self._store.deliveries, self._user):
+        for session_id in delivered:
             await self._delete(self._store.deliveries, session_id)
             self.notes += 1
-        for failures in (self._store.failures, self._store.deliveries.failures):
-            self.notes += await failures.drop(gone)
-        if gone:
-            with suppress(SessionNotFound):  # nobody waits for a person
-                await self._store.beside(HANDOVERS).update(WAITING, {}, remove=sorted(gone), create=False)
         self.notes += await self._store.beside(USAGE).delete(self._user)
+        self.notes += await self._store.beside(USED).delete(record_of(self._user))
+
+    async def drop_lines(self) -> None:
+        """Takes the sessions out of the tenant's lists."""
+        self.notes += await self._store.failures.drop(self._known)
+        self.notes += await self._store.deliveries.failures.drop(self._delivered)
+        waiting = self._store.beside(HANDOVERS)
+        if lines := sorted(self._known.intersection(await waiting.get(WAITING))):
+            with suppress(SessionNotFound):  # nobody waits for a person any more
+                await waiting.update(WAITING, {}, remove=lines, create=False)
 
     async def _delete(self, store: TurnStore, session_id: str) -> None:
         if self._vault is not None:
-            await self._vault.bury(store.key(session_id), keep=self._keep)
+            await self._vault.bury(store.key(session_id), self._user, keep=self._keep)
         await store.delete(session_id)
 
 

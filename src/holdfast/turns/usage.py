@@ -132,7 +132,7 @@ class Usage:
                 state[_COUNTED] = now
 
         try:
-            await self._records(tenant).update(_name(""), claimed)
+            await self._records(tenant).update(record_of(""), claimed)
         except TurnConflict:
             return False
         return mine
@@ -156,7 +156,7 @@ class Usage:
                 if _some(pending):
                     entry.stored = await self._written(tenant, user, pending)
                 else:
-                    entry.stored = _read((await self._records(tenant).get(_name(user))).get(_FIELD))
+                    entry.stored = _read((await self._records(tenant).get(record_of(user))).get(_FIELD))
             except OutcomeUnknown as error:
                 _log.warning("what is used may be counted too low: %s", error)
             except (StoreError, TurnConflict) as error:
@@ -173,7 +173,7 @@ class Usage:
             state[_FIELD] = msgspec.to_builtins(total)
 
         ttl = max(_OWN_TTL_S, 2 * self._per) if user else None
-        await self._records(tenant).update(_name(user), entered, ttl=ttl)
+        await self._records(tenant).update(record_of(user), entered, ttl=ttl)
         return total
 
 
@@ -193,7 +193,7 @@ def _read(value: Any) -> Used:
         return Used()
 
 
-def _name(user: str) -> str:
+def record_of(user: str) -> str:
     """A record's id: a user's name may be longer than an id."""
     raw = user.encode("utf-8", "surrogatepass")
     return f"u{hashlib.blake2b(raw, digest_size=16).hexdigest()}" if user else "tenant"
