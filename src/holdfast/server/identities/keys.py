@@ -134,7 +134,8 @@ def read_keys(file: Path) -> list[KeySection]:
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{file}: keys.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (ValueError, RecursionError, TypeError) as error:  # also an integer of thousands of digits, nested too deep, no list
+    except (ValueError, RecursionError, TypeError) as error:
+        # also an integer of thousands of digits, nested too deep, no list
         raise ConfigError(f"{file}: not TOML: {error}") from None
     if len({key.name for key in keys}) < len(keys):
         raise ConfigError(f"{file}: two keys have one name")
