@@ -86,7 +86,8 @@ def test_a_user_is_exported_and_erased(tmp_path: Path, ring: dict[str, str]) -> 
     assert [session["id"] for session in document["sessions"]] == ["ann-1"]
     assert document["sessions"][0]["state"] == {"secret": CANARY}
     assert document["deliveries"] == []
-    done = holdfast("privacy", "erase", "--user", "ann", *at, "--json").document
+    assert "--yes" in holdfast("privacy", "erase", "--user", "ann", *at, "--json", code=2).err
+    done = holdfast("privacy", "erase", "--user", "ann", *at, "--json", "--yes").document
     assert (done["sessions"], done["key_destroyed"], done["left"]) == (1, True, [])
     nothing = holdfast("privacy", "export", "--user", "ann", *at).document
     assert nothing["sessions"] == []
@@ -111,3 +112,20 @@ def test_what_is_missing_is_said(tmp_path: Path, ring: dict[str, str]) -> None:
     assert "no [privacy.retention] rules" in holdfast("privacy", "sweep", *at, code=2).err
     broken = _config(tmp_path, {"one": "not base64!"}, "one")
     assert "is not base64" in holdfast("check", "--config", str(broken), code=1).out
+
+
+def test_a_vault_that_is_not_the_nodes_own_is_no_erasure(tmp_path: Path, ring: dict[str, str]) -> None:
+    config = _config(tmp_path, ring, "two")
+    url = _filled(config)
+    config.write_text(config.read_text() + 'vault = "sqlite:///elsewhere.keys"\n')
+    assert "there is no vault" in holdfast("privacy", "erase", "--user", "ann", "--store", url, "--yes", code=2).err
+    assert not (tmp_path / "elsewhere.keys").exists()
+
+
+def test_an_export_is_for_its_owner_only_also_over_a_file_that_was_there(tmp_path: Path, ring: dict[str, str]) -> None:
+    url = _filled(_config(tmp_path, ring, "two"))
+    out = tmp_path / "out.json"
+    out.touch(mode=0o644)
+    holdfast("privacy", "export", "--user", "ann", "--store", url, "--out", out)
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert CANARY in out.read_text()

@@ -188,3 +188,14 @@ async def test_lists_and_counts_are_clean_after_an_erasure_that_was_interrupted(
         assert await store.beside(HANDOVERS).get(WAITING) == {}
         for notes in (store.failures._notes, store.deliveries.failures._notes, store.beside(USAGE)):
             assert [name async for name in notes.scan()] == []
+
+
+async def test_an_erasure_with_another_vault_says_that_it_destroyed_nothing(tmp_path: Path) -> None:
+    url, ring = f"sqlite:///{tmp_path / 's.db'}", KeyRing({"k": os.urandom(32)})
+    async with open_store(url, encryption=Encryption(ring)) as store:
+        await store.set("s", {"a": 1}, user="ann")
+    other = Encryption(ring, vault=f"sqlite:///{tmp_path / 'other.keys'}", key_age=0.3)
+    async with open_store(url, encryption=other) as store:
+        done = await erase_user(store, "ann", keep=60)
+    assert (done.key_destroyed, done.sessions, len(done.left)) == (False, 1, 1)
+    assert "encryption.vault" in done.left[0]

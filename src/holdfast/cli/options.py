@@ -94,6 +94,8 @@ def with_store(
         _check_there(url)
 
     encryption = encryption_of(config)
+    if encryption is not None and not may_be_new:
+        _check_vault(wiring.vault_of(url, encryption))
 
     async def main() -> T:
         options: StoreOptions = {**_READS_ALL, "tenant": tenant}
@@ -109,3 +111,12 @@ def _check_there(url: str) -> None:
         raise ConfigError(f"{url} is the memory of one process, and empty in this one; name a file or a server")
     if (path := wiring.file_of(url)) is not None and not Path(path).exists():
         raise ConfigError(f"there is no file {path}; look at the path in --store, relative paths count from here")
+
+
+def _check_vault(url: str) -> None:
+    """A vault made here by mistake would be empty: nothing could be read, and an erasure would destroy no key."""
+    if (path := wiring.file_of(url)) is not None and not Path(path).exists():
+        raise ConfigError(
+            f"there is no vault {path}: look at encryption.vault, relative paths count from here; the first node that runs with "
+            "these keys makes it"
+        )

@@ -46,8 +46,10 @@ def erase(
 
     It may be interrupted and run again. Exit code: 1 if something is left that this could not reach; it says what.
     """
-    if not (yes or as_json) and not typer.confirm(f"Erase all that is kept of user {clean(user, one_line=True)}?"):
-        raise typer.Abort
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise ConfigError("nobody is there to ask: give --yes to erase for good")
+        typer.confirm(f"Erase all that is kept of user {clean(user, one_line=True)}?", abort=True, err=True)
     settings = config_of(config)
     keep = ERASED_FOR_S if settings is None else settings.privacy.erased_for
     done = with_store(store, tenant, lambda opened: _erase(opened, user, keep), config=config)
@@ -112,6 +114,7 @@ def export(
     if out is not None:
         out.touch(mode=0o600, exist_ok=True)
         with out.open("w", encoding="utf-8") as file:
+            out.chmod(0o600)  # it may have been there, for others to read
             count = with_store(store, tenant, lambda opened: _export(opened, user, file), config=config)
         print(f"{count} sessions written to {out}", file=sys.stderr)
     else:

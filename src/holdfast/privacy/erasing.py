@@ -31,7 +31,13 @@ _PAGE: Final = 200
 _AGAIN_S: Final = 0.5
 """Longer than a node keeps a key without looking: after that time nothing of the user can be born any more."""
 
-_NO_KEY: Final = "no encryption is set up: backups made before keep what they have of this user"
+_NO_KEY: Final = (
+    "no encryption is set up here (is it in another config?): backups made before keep what they have of this user"
+)
+_UNKNOWN: Final = (
+    "the vault had no key of this user, who had sessions: they were written before encryption was set up, and backups keep them; "
+    "or encryption.vault does not name the vault that the nodes use"
+)
 _ONE_PLACE: Final = (
     "users' keys lie in the same store as the sessions: backups of it made before have this user's key too, wrapped; rotate the "
     "ring's key (holdfast keys rotate) and destroy the old one, or set encryption.vault"
@@ -72,8 +78,14 @@ async def erase_user(
     Raises `InvalidId` and the store's errors: then it has to be repeated.
     """
     user, vault = checked_id("user", user), vault_of(store)
+    left = [_NO_KEY] if vault is None else []
     if vault is not None:
+        from holdfast.encryption.owners import owner_of
+
         tell("destroying the key", 0)
+        known = await vault.record(owner_of(store.settings.tenant, user)) is not None
+        if not known and (await store.by_user(user, limit=1)).ids:
+            left.append(_UNKNOWN)
         await vault.destroy(store.settings.tenant, user, keep=keep)
     work = _Erasing(store, user, vault, keep, tell)
     await work.delete_all()
@@ -81,14 +93,14 @@ async def erase_user(
     await work.delete_all()  # what was born while the news went round
     await work.drop_lines()
     tell("cleaning files", work.sessions)
-    left = [] if vault is not None else [_NO_KEY]
     places = [_innermost(store.backend)]
     if vault is not None and vault.backend is not places[0]:
         places.append(vault.backend)
     left += filter(None, [await place.scrub() for place in places if isinstance(place, Scrubs)])
     if vault is not None and vault.backend is places[0]:
         left.append(_ONE_PLACE)
-    return Erasure(store.settings.tenant, user, work.sessions, work.notes, vault is not None, left)
+    destroyed = vault is not None and _UNKNOWN not in left
+    return Erasure(store.settings.tenant, user, work.sessions, work.notes, destroyed, left)
 
 
 async def readmit_user(store: TurnStore, user: str) -> bool:

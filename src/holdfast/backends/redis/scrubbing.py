@@ -29,13 +29,13 @@ async def _scrubbed(node: Node) -> str:
     facts = await info(node)
     if not facts:
         return f"{node.where}: this user may not ask INFO; run BGREWRITEAOF and BGSAVE there"
-    ways = []
+    ways: list[tuple[str, ...]] = []
     if facts.get("aof_enabled") == "1":
-        ways.append(("BGREWRITEAOF", "aof_rewrite_in_progress", "aof_rewrite_scheduled"))
+        ways.append(("BGREWRITEAOF", "aof_last_bgrewrite_status", "aof_rewrite_in_progress", "aof_rewrite_scheduled"))
     if int(facts.get("rdb_last_save_time", 0)) > 0:
-        ways.append(("BGSAVE", "rdb_bgsave_in_progress", ""))
-    for command, *signs in ways:
-        if left := await _written_anew(node, command, signs):
+        ways.append(("BGSAVE", "rdb_last_bgsave_status", "rdb_bgsave_in_progress"))
+    for command, status, *signs in ways:
+        if left := await _written_anew(node, command, status, signs):
             return left
     replicas = int(facts.get("connected_slaves", 0))
     return f"{node.where}: its {replicas} replica(s) have files of their own: run BGREWRITEAOF and BGSAVE there" * bool(
@@ -43,7 +43,7 @@ async def _scrubbed(node: Node) -> str:
     )
 
 
-async def _written_anew(node: Node, command: str, signs: list[str]) -> str:
+async def _written_anew(node: Node, command: str, status: str, signs: list[str]) -> str:
     for _ in range(_TRIES):
         try:
             if await ask(node, *((command, "SCHEDULE") if command == "BGSAVE" else (command,))) is None:
@@ -56,7 +56,9 @@ async def _written_anew(node: Node, command: str, signs: list[str]) -> str:
         if not await _done(node, signs):
             break
         if asked:
-            return ""
+            if (await info(node)).get(status, "ok") == "ok":
+                return ""
+            return f"{node.where}: {command} failed there: see the server's log, then run it again"
     return f"{node.where}: {command} has not ended after {_PATIENCE_S:g} s; its files are clean when it has"
 
 
@@ -65,6 +67,6 @@ async def _done(node: Node, signs: list[str]) -> bool:
     while time.monotonic() < ends:
         await asyncio.sleep(_LOOK_S)
         facts: Info = await info(node)
-        if all(facts.get(sign, "0") == "0" for sign in signs if sign):
+        if all(facts.get(sign, "0") == "0" for sign in signs):
             return True
     return False
