@@ -93,6 +93,8 @@ class AuditLog:
                 failures += 1
                 if failures == _TRIES:
                     _log.warning("the audit log is behind by %d entries: %s", len(self._waiting), error)
+                # other tenants' entries do not wait for this one's
+                self._waiting.sort(key=lambda one, behind=tenant: one[0] == behind)  # type: ignore[misc]
                 await asyncio.sleep(_PAUSE_S * failures)
                 continue
             written = set(map(id, batch))
@@ -105,7 +107,10 @@ class AuditLog:
             by_day.setdefault(day, []).append(Message("system", json.dumps(msgspec.structs.asdict(entry))))
         notes = self._store.for_tenant(tenant).beside(AUDIT) if tenant else self._store.beside(AUDIT)
         for day, messages in by_day.items():
-            await notes.update(day, {}, append=messages, user=_USER, ttl=self._keep)
+            known = await notes.load(day, tail=0)
+            # whoever keeps it for less, a command or another node, does not shorten what is there
+            keep = self._keep if known is None else max(self._keep, known.ttl) if known.ttl else None
+            await notes.update(day, {}, append=messages, user=_USER, ttl=keep)
 
     async def entries(self, *, tenant: str = "", since: float = 0.0) -> AsyncIterator[AuditEntry]:
         """A tenant's entries from a time on, the oldest first. Raises the store's errors."""
