@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from holdfast.encryption import Encryption, KeyRing, Wrapped
 from holdfast.encryption.vault import Vault
 from holdfast.errors import Erased, TurnAbandoned, TurnParked
 from holdfast.privacy.erasing import erase_user, readmit_user, vault_of
+from holdfast.privacy.retention import Rules, sweep
 from holdfast.turns.failures import Failures
 from holdfast.turns.tenants import HANDOVERS, WAITING
 from holdfast.turns.turn import Turn
@@ -199,3 +201,13 @@ async def test_an_erasure_with_another_vault_says_that_it_destroyed_nothing(tmp_
         done = await erase_user(store, "ann", keep=60)
     assert (done.key_destroyed, done.sessions, len(done.left)) == (False, 1, 1)
     assert "encryption.vault" in done.left[0]
+
+
+async def test_what_an_erasure_has_not_deleted_yet_stops_no_sweep(tmp_path: Path) -> None:
+    encryption = Encryption(KeyRing({"k": os.urandom(32)}), key_age=0.3)
+    async with open_store(f"sqlite:///{tmp_path / 's.db'}", encryption=encryption) as store:
+        for user in ("ann", "bob"):
+            await store.set(user, {"a": 1}, user=user)
+        await _vault(store).destroy("", "ann", keep=60)
+        swept = await sweep(store, Rules(sessions=60), now=lambda: time.time() + 120)
+        assert (swept.looked_at, swept.unreadable, swept.sessions) == (2, 1, 1)

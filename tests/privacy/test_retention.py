@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import Message, Store, open_store
+from holdfast import Message, Store, Turn, open_store
 from holdfast.config import Config
 from holdfast.privacy.audit import AuditLog
 from holdfast.privacy.retention import RetentionLoop, Rules, sweep
@@ -49,6 +49,24 @@ async def test_sessions_fields_and_traces_each_by_their_own_rule(store: Store) -
         assert sorted(await store.get("month")) == ["city"]
         assert (await sweep(store, rules, now=ahead(31))).sessions == 3
         assert [one async for one in store.scan()] == []
+
+
+async def test_a_session_in_which_somebody_talks_again_stays(store: Store) -> None:
+    await _said(store, "s", 100)
+    runs, may = asyncio.Event(), asyncio.Event()
+
+    async def slow(turn: Turn) -> None:
+        runs.set()
+        await may.wait()
+        turn.reply("welcome back")
+
+    back = asyncio.create_task(store.run_turn("s", slow, input="hello again"))
+    await runs.wait()
+    assert (await sweep(store, Rules(sessions=3600), now=ahead(200))).sessions == 0
+    may.set()
+    assert (await back).status == "completed"
+    assert (await sweep(store, Rules(sessions=3600), now=ahead(200))).sessions == 1
+    assert await store.load("s") is None
 
 
 async def test_of_many_nodes_one_makes_the_pass_and_each_tenant_has_its_rules(store: Store) -> None:

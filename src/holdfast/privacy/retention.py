@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from holdfast.errors import HoldfastError, SessionNotFound, TurnConflict, UnreadableRecord
+from holdfast.backends.records import BeginRequest, Granted, Record
+from holdfast.errors import Erased, HoldfastError, SessionNotFound, TurnConflict, UnreadableRecord
+from holdfast.sessions.ids import new_id
 from holdfast.turns.tenants import RETENTION, TRACES
 
 if TYPE_CHECKING:
@@ -74,11 +77,10 @@ async def sweep(
             step()
             try:
                 session = await store.load(session_id, tail=1)
-            except UnreadableRecord:
+                if session is not None:
+                    await _one(store, session, rules, now() - _last(session), dry, swept)
+            except (UnreadableRecord, Erased):
                 swept.unreadable += 1
-                continue
-            if session is not None:
-                await _one(store, session, rules, now() - _last(session), dry, swept)
     if rules.traces is not None:
         swept.traces = await _traces(store.beside(TRACES), rules.traces, now, dry)
     return swept
@@ -86,9 +88,7 @@ async def sweep(
 
 async def _one(store: TurnStore, session: Session, rules: Rules, idle: float, dry: bool, swept: Swept) -> None:
     if rules.sessions is not None and idle > rules.sessions:
-        swept.sessions += 1
-        if not dry:
-            await store.delete(session.id)
+        swept.sessions += dry or await _ended(store, session)
         return
     over = [pattern for pattern, most in rules.fields.items() if idle > most]
     names = [name for name in session.state if any(fnmatch.fnmatchcase(name, pattern) for pattern in over)]
@@ -102,6 +102,30 @@ async def _one(store: TurnStore, session: Session, rules: Rules, idle: float, dr
             await store.save(session)
         except (TurnConflict, SessionNotFound):  # somebody talks there again: it is not idle any more
             swept.fields -= len(names)
+
+
+async def _ended(store: TurnStore, session: Session) -> bool:
+    """Deletes the session as it was seen; False where somebody talks there again. Who may run a turn can be sure: nobody else runs
+    one then."""
+    key = store.key(session.id)
+    request = BeginRequest(
+        turn_id=new_id(),
+        token=os.urandom(8),
+        fingerprint=_MARK.encode(),
+        entry=b"",
+        handler="",
+        birth=store.birth(),
+        lease_ms=store.settings.lease_ms,
+        place_ms=0,
+        tail=0,
+    )
+    reply = await store.backend.begin(key, request)
+    if not isinstance(reply, Granted):
+        return False
+    if isinstance(reply.record, Record) and reply.record.version == session.version:
+        return await store.delete(session.id)
+    await store.backend.release(key, request.turn_id, token=request.token, withdraw=True)
+    return False
 
 
 async def _traces(notes: SessionStore, most: float, now: Callable[[], float], dry: bool) -> int:
