@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, Unpack
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from holdfast.backends.contract import Backend
 from holdfast.backends.memory import MemoryBackend
@@ -120,9 +120,24 @@ async def _encrypted(inner: Backend, url: str, settings: StoreSettings, encrypti
 def vault_of(url: str, encryption: Encryption) -> str:
     """The URL of the store with users' keys: the one that was given, a file beside a SQLite file, or the store's own."""
     if encryption.vault:
-        return encryption.vault
+        return url if _one_place(encryption.vault, url) else encryption.vault
     path = file_of(url)
     return url if path is None else f"sqlite:///{quote(path)}.keys"
+
+
+def _one_place(one: str, other: str) -> bool:
+    """Whether two URLs name one store, as far as they tell: whoever believes its backups to be two is wrong."""
+    if (path := file_of(one)) is not None:
+        return path == file_of(other)
+    places = []
+    for url in (one, other):
+        try:
+            parts = urlsplit(url)
+            host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+            places.append((parts.scheme, host, parts.port or 6379, parts.path.strip("/") or "0"))
+        except ValueError:  # several hosts
+            return one == other
+    return one == other or (places[0] == places[1] and places[0][1] is not None)
 
 
 def forget_erased(backend: Backend, cache: NearCache) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.encryption.key_rings import ring
+from key_rings import ring
 
 from holdfast import Store, open_store
 from holdfast.encryption import Encryption

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from key_rings import encrypted
+from key_rings import encrypted, ring
 
 from holdfast import Turn, open_store
 from holdfast.backends.memory import MemoryBackend
@@ -20,6 +20,7 @@ from holdfast.sessions.settings import settings_from
 from holdfast.testing.calls import KEY, finish, got, granted, put, record_of, update, values
 from holdfast.turns.store import TurnStore
 from holdfast.turns.tenants import AUDIT, DELIVERIES, FAILED, TRACES, belonging
+from holdfast.wiring import vault_of
 
 LONG = "t" * 250
 
@@ -73,3 +74,20 @@ async def test_a_vault_that_would_be_lost_is_refused(tmp_path: Path) -> None:
     ring = KeyRing({"k": os.urandom(32)})
     with pytest.raises(ConfigError, match="lost with it"):
         await open_store(f"sqlite:///{tmp_path / 's.db'}", encryption=Encryption(ring, "memory:"))
+
+
+@pytest.mark.parametrize(
+    ("url", "vault", "one"),
+    [
+        ("sqlite:///a.db", "sqlite:///./a.db", True),
+        ("sqlite:///a.db", "sqlite:///b.db", False),
+        ("redis://localhost", "redis://me:secret@127.0.0.1:6379/0", True),
+        ("redis://localhost", "redis://127.0.0.1:6379/1", False),
+        ("redis://localhost", "redis://keys", False),
+        ("redis+sentinel://a:1,b:2/s/0", "redis+sentinel://a:1,b:2/s/0", True),
+        ("redis+sentinel://a:1,b:2/s/0", "redis://a:1", False),
+        ("sqlite:///a.db", "redis://a:1", False),
+    ],
+)
+def test_a_vault_that_is_the_store_under_another_name_counts_as_the_store(url: str, vault: str, one: bool) -> None:
+    assert vault_of(url, Encryption(ring(), vault=vault)) == (url if one else vault)
