@@ -155,4 +155,6 @@ def test_nothing_is_a_servers_error(description: Any, server: _Server, method: s
         case.call_and_validate(checks=CHECKS)
 
     every()
-    assert counted > 1 or method == "GET"
+    assert (
+        counted > 1 or method == "GET" or path in ("/v1/visit", "/v1/logout")
+    )  # these have nothing that could be varied
