@@ -223,7 +223,23 @@ async def test_a_caller_that_leaves_while_the_store_is_asked_harms_nobody(redis_
 
 
 def test_no_names_are_confused() -> None:
-    hostile = ["a", "b", "a:b", "a:", ":b", "a\0b", "a/b", "a\nb", "", "{x}", "\ud800", "a" * 5000, "ab", "é", "e\u0301"]
+    hostile = [
+        "a",
+        "b",
+        "a:b",
+        "a:",
+        ":b",
+        "a\0b",
+        "a/b",
+        "a\nb",
+        "",
+        "{x}",
+        "\ud800",
+        "a" * 5000,
+        "ab",
+        "é",
+        "e\u0301",
+    ]
     named = {digest("user", tenant, name) for tenant in hostile for name in hostile}
     assert len(named) == len(hostile) ** 2
     assert all(one.isalnum() and one.isascii() and len(one) == 32 for one in named)

@@ -162,7 +162,11 @@ async def test_reads_listings_and_other_tenants_are_counted_too(store: Store) ->
     await tenant.run_turn("t", answer, input="x")
     scrape = Scrape(store)
     assert scrape.turns() == {"completed": 1}
-    assert scrape.calls("load") == {"missing": 3, "found": 1, "unchanged": 2}  # `set` looks first; a deletion, for whose it is
+    assert scrape.calls("load") == {
+        "missing": 3,
+        "found": 1,
+        "unchanged": 2,
+    }  # `set` looks first; a deletion, for whose it is
     assert scrape.calls("scan") == {"ok": 1}
     assert scrape.calls("by_user") == {"ok": 2}  # a deletion looks for what the session's turns noted
     assert scrape.calls("read_log") == {"found": 1}

@@ -1,7 +1,7 @@
 """Values to bytes and back: MessagePack over a closed set of types, never pickle.
 
-JSON's types, and bytes, datetime, date, Decimal, UUID, set, `Sensitive` (a node of a release without it refuses such a value). Tuples
-become lists, as in JSON. Integers have any size.
+JSON's types, and bytes, datetime, date, Decimal, UUID, set, `Sensitive` (a node of a release without it refuses such a value).
+Tuples become lists, as in JSON. Integers have any size.
 """
 
 from __future__ import annotations

@@ -136,7 +136,9 @@ class RecoveryLoop:
         pause = self._every
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause * (0.75 + random.random() / 2)):  # wait_for may swallow the cancellation
+                async with asyncio.timeout(
+                    pause * (0.75 + random.random() / 2)
+                ):  # wait_for may swallow the cancellation
                     await self._soon.wait()
             self._soon.clear()
             try:
