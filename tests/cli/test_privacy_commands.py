@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from command_line import Ran, cli
 
-from holdfast import Turn, open_store
+from holdfast import Message, Turn, open_store
 from holdfast.config import load_config
+from holdfast.turns.tenants import AUDIT
 
 CANARY = "canary-19af"
 
@@ -129,3 +130,54 @@ def test_an_export_is_for_its_owner_only_also_over_a_file_that_was_there(tmp_pat
     holdfast("privacy", "export", "--user", "ann", "--store", url, "--out", out)
     assert out.stat().st_mode & 0o777 == 0o600
     assert CANARY in out.read_text()
+
+
+def test_commands_without_the_ring_refuse_an_encrypted_store(tmp_path: Path, ring: dict[str, str]) -> None:
+    config = _config(tmp_path, {"one": ring["one"]}, "one")
+    at = ("--store", _filled(config))
+    config.rename(tmp_path / "elsewhere.toml")
+    for command in (
+        ("privacy", "erase", "--user", "ann", "--yes"),
+        ("privacy", "export", "--user", "ann"),
+        ("privacy", "audit"),
+        ("sessions", "export"),
+        ("sessions", "rm", "ann-1", "--yes"),
+    ):
+        assert "there is no key ring" in holdfast(*command, *at, code=2).err, command
+    (tmp_path / "elsewhere.toml").rename(config)
+    assert CANARY in holdfast("sessions", "show", "ann-1", *at, "--json").out
+    holdfast("sessions", "rm", "ann-1", "--yes", *at)
+    assert [entry["action"] for entry in holdfast("privacy", "audit", *at, "--json").lines] == ["session.delete"]
+
+
+def test_a_line_of_the_audit_log_that_cannot_be_read_hides_no_other(tmp_path: Path, ring: dict[str, str]) -> None:
+    config = _config(tmp_path, {"one": ring["one"]}, "one")
+    at = ("--store", _filled(config))
+    holdfast("privacy", "export", "--user", "ann", *at)
+    asyncio.run(_planted(f"sqlite:///{tmp_path / 's.db'}"))
+    holdfast("privacy", "export", "--user", "bob", *at)
+    seen = [(entry["action"], entry["target"]) for entry in holdfast("privacy", "audit", *at, "--json", code=1).lines]
+    assert [action for action, _ in seen] == ["user.export", "log.unreadable", "user.export"]
+    assert (seen[0][1], seen[2][1]) == ("ann", "bob")
+
+
+async def _planted(url: str) -> None:
+    """Somebody who has no key writes into the log of the day."""
+    async with open_store(url) as store:
+        notes = store.beside(AUDIT)
+        (day,) = (await notes.by_user("audit")).ids
+        await notes.update(day, {}, append=[Message("system", "{}")])
+
+
+def test_a_tenant_without_rules_is_not_swept(tmp_path: Path) -> None:
+    config = tmp_path / "holdfast.toml"
+    config.write_text('[store]\nurl = "sqlite:///s.db"\n[privacy.retention]\nsessions = "1s"\n')
+    asyncio.run(_one_session())
+    at = ("--store", "sqlite:///s.db")
+    assert holdfast("privacy", "sweep", "--dry-run", *at, "--json").document["looked_at"] == 1
+    assert "no [privacy.retention] rules" in holdfast("privacy", "sweep", "--tenant", "bank", *at, code=2).err
+
+
+async def _one_session() -> None:
+    async with open_store("sqlite:///s.db") as store:
+        await store.set("s", {"a": 1})

@@ -15,6 +15,7 @@ import typer
 
 from holdfast import Store, __version__
 from holdfast.backends.records import Record
+from holdfast.cli.audited import audited
 from holdfast.cli.export_format import FORMAT, PAGE, VERSION, line, message_parts, tagged
 from holdfast.cli.long_sessions import HALF
 from holdfast.cli.options import Debug, Json, StoreUrl, Tenant, with_store
@@ -85,14 +86,15 @@ async def _export(store: Store, ids: list[str], tenant: str, file: BinaryIO) -> 
     report = _Report()
     now = iso(round(time.time() * 1000))
     file.write(line("header", format=FORMAT, version=VERSION, holdfast=__version__, tenant=tenant, exported_at=now))
-    with Progress("exporting", total=len(ids) or None) as progress:
-        async for session_id in _wanted(store, ids):
-            try:
-                report.messages += await _write_session(store, session_id, file)
-                report.exported += 1
-            except (SessionNotFound, UnreadableRecord) as error:
-                report.left_out.append({"id": session_id, "why": str(error)})
-            progress.step()
+    async with audited(store, "sessions.export", ", ".join(ids) or "all"):
+        with Progress("exporting", total=len(ids) or None) as progress:
+            async for session_id in _wanted(store, ids):
+                try:
+                    report.messages += await _write_session(store, session_id, file)
+                    report.exported += 1
+                except (SessionNotFound, UnreadableRecord) as error:
+                    report.left_out.append({"id": session_id, "why": str(error)})
+                progress.step()
     file.write(line("trailer", sessions=report.exported))
     return report
 

@@ -101,8 +101,13 @@ def rotate(
         print(
             f"{report['rotated']:,} of {report['owners']:,} rotated to {report['current']!r}, {report['failed']:,} failed"
         )
+        if not report["owners"]:
+            print("the vault is empty: is it the one that the nodes use (encryption.vault)?")
         for name in report["unused"]:
-            print(f"nothing is wrapped with {name!r} any more: take it out of the ring and destroy it")
+            print(
+                f"nothing is wrapped with {name!r} any more. Once no node has it as current look again with `holdfast keys ls`; "
+                "then take it out of the ring and destroy it"
+            )
     if report["failed"]:
         raise typer.Exit(1)
 
@@ -123,7 +128,7 @@ async def _rotate(store: Store, users: bool) -> dict[str, Any]:
                     failed.append(f"{owner.hex()}: {error}")
                 bar.step()
     rows = await _rows(store)
-    unused = [row["key"] for row in rows if row["state"] == "old" and not row["wraps"]]
+    unused = [row["key"] for row in rows if owners and row["state"] == "old" and not row["wraps"]]
     return {
         "current": vault.kms.current,
         "owners": owners,

@@ -13,13 +13,13 @@ import typer
 from rich.table import Table
 
 from holdfast import Store
-from holdfast.cli.audited import audited
+from holdfast.cli.audited import audited, check_ring
 from holdfast.cli.export_format import tagged
 from holdfast.cli.options import Config, Debug, Json, StoreUrl, Tenant, config_of, with_store
 from holdfast.cli.output import cell, clean, console, iso, print_json
 from holdfast.cli.progress import Progress
 from holdfast.errors import ConfigError
-from holdfast.privacy.audit import AuditEntry, AuditLog
+from holdfast.privacy.audit import UNREADABLE, AuditEntry, AuditLog
 from holdfast.privacy.erasing import ERASED_FOR_S, Erasure, erase_user, readmit_user
 from holdfast.privacy.exporting import export_user
 from holdfast.privacy.retention import Swept, sweep
@@ -175,12 +175,16 @@ def sweep_(
 ) -> None:
     """Take away what is kept longer than \\[privacy.retention] says; nodes do so by themselves once an hour."""
     settings = config_of(config)
-    rules = {} if settings is None else settings.privacy.retention.rules(tenant)
+    own = "" if settings is None else str(settings.store.options.get("tenant", ""))
+    rules = {} if settings is None else settings.privacy.retention.rules(own)
     if tenant not in rules or not rules[tenant].any:
-        raise ConfigError(f"the config has no [privacy.retention] rules for tenant {tenant!r}; name it with --config")
+        raise ConfigError(
+            f"the config has no [privacy.retention] rules for tenant {tenant!r}; name the config with --config"
+        )
 
     async def work(opened: Store) -> Swept:
         with Progress("looking at sessions", None) as bar:
+            await check_ring(opened)
             return await sweep(opened, rules[tenant], dry=dry, step=bar.step)
 
     done = with_store(store, tenant, work, config=config)
@@ -208,8 +212,13 @@ def audit(
     start = time.time() - milliseconds("since", since) / 1000
 
     async def work(opened: Store) -> list[AuditEntry]:
+        await check_ring(opened)
         entries = AuditLog(opened, ERASED_FOR_S).entries(tenant=opened.settings.tenant, since=start)
-        return [entry async for entry in entries if target in ("", entry.target) and actor in ("", entry.actor)]
+        return [
+            entry
+            async for entry in entries
+            if entry.action == UNREADABLE or (target in ("", entry.target) and actor in ("", entry.actor))
+        ]
 
     found = with_store(store, tenant, work, config=config)
     if as_json:
@@ -219,6 +228,8 @@ def audit(
         console().print(_table(found))
     else:
         print("Nothing was noted.")
+    if any(entry.action == UNREADABLE for entry in found):
+        raise typer.Exit(1)
 
 
 def _table(entries: list[AuditEntry]) -> Table:

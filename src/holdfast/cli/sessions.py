@@ -257,7 +257,11 @@ def rm(
         typer.confirm(f"Delete {what} for good: {clean(', '.join(ids), one_line=True)}?", abort=True, err=True)
 
     async def delete(opened: Store) -> dict[str, bool]:
-        return {id_: await opened.delete(id_) for id_ in ids}
+        found = {}
+        for id_ in ids:
+            async with audited(opened, "session.delete", id_):
+                found[id_] = await opened.delete(id_)
+        return found
 
     found = with_store(store, tenant, delete)
     deleted = [id_ for id_, there in found.items() if there]

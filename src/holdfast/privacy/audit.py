@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, SessionNotFound, UnreadableRecord
 from holdfast.sessions.message import Message
 from holdfast.turns.tenants import AUDIT
 
 if TYPE_CHECKING:
+    from holdfast.sessions.store import SessionStore
     from holdfast.turns.store import TurnStore
 
 _log: Final = logging.getLogger("holdfast.audit")
+UNREADABLE: Final = "log.unreadable"
+"""The action of an entry that stands for one that cannot be read: damaged, of another key, or put there by somebody else."""
 _USER: Final = "audit"
 _MOST: Final = 10_000
 """Entries on their way into the store at once."""
@@ -125,7 +128,33 @@ class AuditLog:
         first = datetime.fromtimestamp(since, UTC).date().isoformat()
         for day in sorted(set(days)):
             if day >= first:
-                async for message in notes.messages(day):
-                    entry = msgspec.json.decode(message.content, type=AuditEntry)
+                async for entry in _of_day(notes, day):
                     if entry.at >= since:
                         yield entry
+
+
+async def _of_day(notes: SessionStore, day: str) -> AsyncIterator[AuditEntry]:
+    """A day's entries; one that cannot be read is told as such, and hides no other."""
+    start, most = 0, _TOGETHER
+    while True:
+        try:
+            page = await notes.read_log(day, start=start, limit=most)
+        except UnreadableRecord as error:
+            if most > 1:
+                most = 1  # one by one, as far as the trouble goes
+                continue
+            yield AuditEntry(_end_of(day), "", "", UNREADABLE, f"{day}, entry {start + 1}", str(error)[:200], False)
+            start += 1
+            continue
+        except SessionNotFound:
+            return
+        for message in page.messages:
+            yield msgspec.json.decode(message.content, type=AuditEntry)
+        start += len(page.messages)
+        if start >= page.total or not page.messages:
+            return
+        most = _TOGETHER
+
+
+def _end_of(day: str) -> float:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() + 24 * 3600 - 1

@@ -39,6 +39,11 @@ def is_plain(frame: bytes) -> bool:
     return frame[:2] == _HEADER
 
 
+def is_encrypted(frame: bytes) -> bool:
+    """Whether a value says that it is encrypted (`holdfast.encryption`): unreadable here."""
+    return frame[:2] == bytes([FORMAT << 4, 1])
+
+
 def unwrap(frame: bytes, *, max_bytes: int) -> bytes:
     """The payload. Raises `CorruptRecord`, also for more than ``max_bytes`` after decompression, and `FutureFormat`."""
     if frame[:2] == _HEADER:
