@@ -39,8 +39,8 @@ async def check_ring(store: Store) -> None:
                 found = await opened.backend.load(opened.key(session_id), tail=1)
             if isinstance(found, Record) and any(is_encrypted(value) for value in _values(found)):
                 raise ConfigError(
-                    "this store is encrypted, and there is no key ring: name the config that has [encryption] with --config, or set "
-                    "HOLDFAST_ENCRYPTION__KEYS"
+                    "this store is encrypted, and there is no key ring: name the config that has [encryption] with --config, or "
+                    "set HOLDFAST_ENCRYPTION__KEYS"
                 )
             if (looked := looked + 1) >= _LOOKS:
                 return

@@ -105,8 +105,8 @@ def rotate(
             print("the vault is empty: is it the one that the nodes use (encryption.vault)?")
         for name in report["unused"]:
             print(
-                f"nothing is wrapped with {name!r} any more. Once no node has it as current look again (holdfast keys ls); then take "
-                "it out of the ring and destroy it"
+                f"nothing is wrapped with {name!r} any more. Once no node has it as current look again (holdfast keys ls); then "
+                "take it out of the ring and destroy it"
             )
     if report["failed"]:
         raise typer.Exit(1)
