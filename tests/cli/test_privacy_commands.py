@@ -181,3 +181,18 @@ def test_a_tenant_without_rules_is_not_swept(tmp_path: Path) -> None:
 async def _one_session() -> None:
     async with open_store("sqlite:///s.db") as store:
         await store.set("s", {"a": 1})
+
+
+def test_a_user_of_whom_nothing_is_kept_is_said_to_be_unknown(tmp_path: Path, ring: dict[str, str]) -> None:
+    config = _config(tmp_path, {"one": ring["one"]}, "one")
+    at = ("--store", _filled(config))
+    said = holdfast("privacy", "erase", "--user", "never-was", "--yes", *at).out
+    assert "nothing was kept of user never-was in tenant ''" in said
+    assert "is destroyed" not in said
+
+
+def test_check_reads_the_file_of_access_keys(tmp_path: Path) -> None:
+    config = tmp_path / "holdfast.toml"
+    config.write_text('[knowledge]\nindex = ""\n[access]\nkey_file = "keys.toml"\n')
+    found = holdfast("check", "--config", config, code=1).out
+    assert "holdfast.toml:4: access.key_file: keys.toml: cannot be read" in found

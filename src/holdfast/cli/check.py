@@ -53,6 +53,7 @@ def check(
                 *found.problems,
                 *_store(settings, lines),
                 *_encryption(settings, lines),
+                *_access(settings, lines),
                 *_channels(settings, lines),
                 *_limits(settings, lines),
             }
@@ -99,6 +100,18 @@ def _encryption(config: Config, lines: TomlLines) -> Iterator[Problem]:
             "sensitive values are masked, but rest in clear: set [encryption] keys (holdfast keys new)",
             "warning",
         )
+
+
+def _access(config: Config, lines: TomlLines) -> Iterator[Problem]:
+    """A file of keys that cannot be read."""
+    access = config.access
+    if access.key_file is not None:
+        try:
+            from holdfast.server.identities.keys import read_keys
+
+            read_keys(access.key_file)
+        except HoldfastError as error:
+            yield lines.problem(("access", "key_file"), f"access.key_file: {error}")
 
 
 def _channels(config: Config, lines: TomlLines) -> Iterator[Problem]:

@@ -57,7 +57,12 @@ def erase(
         print_json(msgspec.to_builtins(done))
     else:
         print(f"erased: {done.sessions} sessions, {done.notes} notes beside them")
-        print("the user's key is destroyed" if done.key_destroyed else "there was no key to destroy")
+        if not (done.sessions or done.notes or done.key_destroyed):
+            print(
+                f"nothing was kept of user {clean(user, one_line=True)} in tenant {done.tenant!r}: is it another --tenant?"
+            )
+        else:
+            print("the user's key is destroyed" if done.key_destroyed else "there was no key to destroy")
         for rest in done.left:
             print(f"left: {clean(rest, one_line=True)}")
     if done.left:

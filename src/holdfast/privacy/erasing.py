@@ -78,7 +78,7 @@ async def erase_user(
     Raises `InvalidId` and the store's errors: then it has to be repeated.
     """
     user, vault = checked_id("user", user), vault_of(store)
-    left = [_NO_KEY] if vault is None else []
+    left, known = [_NO_KEY] if vault is None else [], False
     if vault is not None:
         from holdfast.encryption.owners import owner_of
 
@@ -99,8 +99,7 @@ async def erase_user(
     left += filter(None, [await place.scrub() for place in places if isinstance(place, Scrubs)])
     if vault is not None and vault.backend is places[0]:
         left.append(_ONE_PLACE)
-    destroyed = vault is not None and _UNKNOWN not in left
-    return Erasure(store.settings.tenant, user, work.sessions, work.notes, destroyed, left)
+    return Erasure(store.settings.tenant, user, work.sessions, work.notes, known, left)
 
 
 async def readmit_user(store: TurnStore, user: str) -> bool:

@@ -185,6 +185,8 @@ class Running:
                 frame.choices.pop(name, None)
         if changed or frame.done:
             self._back_to(sorted(changed) or list(values))
+        if frame.asking in program.flow.slots and frame.asking not in state:
+            self._back_to([frame.asking])  # another slot was answered: this one is still to be asked for
         frame.asking = ""
         return True
 
