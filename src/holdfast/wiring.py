@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Unpack
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -112,6 +113,11 @@ async def _encrypted(inner: Backend, url: str, settings: StoreSettings, encrypti
             "the vault would be in this process's memory: all users' keys, and so all data, would be lost with it"
         )
     apart = place != url and not (place == "memory:" and url == "memory:")
+    if apart and (path := file_of(place)) is not None:
+        with suppress(OSError):  # there already, or SQLite says what is wrong with the place
+            os.close(
+                os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            )  # users' keys are nobody else's to read
     backend = await _opener(place)(place, settings) if apart else inner
     vault = Vault(backend, encryption.kms, owned=apart, timeout_ms=settings.timeout_ms, key_age=encryption.key_age)
     return EncryptedBackend(inner, vault, allow_plaintext=encryption.allow_plaintext)

@@ -91,3 +91,11 @@ async def test_a_vault_that_would_be_lost_is_refused(tmp_path: Path) -> None:
 )
 def test_a_vault_that_is_the_store_under_another_name_counts_as_the_store(url: str, vault: str, one: bool) -> None:
     assert vault_of(url, Encryption(ring(), vault=vault)) == (url if one else vault)
+
+
+async def test_a_new_vaults_file_is_its_owners_alone(tmp_path: Path) -> None:
+    ring = KeyRing({"k": os.urandom(32)})
+    async with open_store(f"sqlite:///{tmp_path / 's.db'}", encryption=Encryption(ring)) as store:
+        await store.set("s", {"a": 1}, user="ann")
+        for file in tmp_path.glob("s.db.keys*"):
+            assert file.stat().st_mode & 0o077 == 0, file
