@@ -41,7 +41,9 @@ async def measured(name: str, folder: Path) -> list[Figure]:
 async def test_every_benchmark_gives_its_figures(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = await measured(name, tmp_path)
     assert figures
-    assert all(figure.value > 0 and figure.topic == name for figure in figures)
+    assert all(
+        (figure.value > 0 or figure.unit == "in 1 000") and figure.topic == name for figure in figures
+    )  # no false alarm is 0
     for as_markdown in (False, True):
         show(figures, as_markdown=as_markdown)
         assert TOPICS[name].title in capsys.readouterr().out
