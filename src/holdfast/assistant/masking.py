@@ -29,6 +29,9 @@ _LEAST: Final = 2
 _LEAST_DIGITS: Final = 7
 """Characters below which a number, or the key of a mapping, is none of the values that are looked for."""
 
+_HOLDS_VALUES: Final = (Mapping, list, tuple, set, frozenset, Sensitive)
+"""What has something sensitive in it though its own field is not."""
+
 EVERYTHING: Final = "*"
 """In the config's lists of what is shown in clear."""
 
@@ -218,7 +221,9 @@ class Masker:
     def _values(self, value: Any, kind: str | None = None, path: Path = ()) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             for name, item in value.items():
-                yield from self._values(item, self._fields.kind(name, path) or kind, self._below(path, name))
+                of_item = self._fields.kind(name, path) or kind
+                if of_item is not None or isinstance(item, _HOLDS_VALUES):  # most of a state is neither
+                    yield from self._values(item, of_item, self._below(path, name))
         elif isinstance(value, list | tuple | set | frozenset):
             for item in value:
                 yield from self._values(item, kind, path)

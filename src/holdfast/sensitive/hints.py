@@ -13,11 +13,6 @@ def _last_of(words: str) -> str:
     return f"[{''.join(sorted({word[-1] for word in words.split()}))}](?:{alternatives})"
 
 
-def _capital_after(words: str) -> str:
-    """A capital letter behind one of some words; ``_`` is a space."""
-    return f"[A-ZＡ-Ｚ](?:{'|'.join(f'(?<={word}.)' for word in words.replace('_', ' ').split('/'))})"
-
-
 AT: Final = "[@＠]"
 DOTTED: Final = r"\d[.．]\d"
 _DIGIT: Final = r"[\d零〇一二三四五六七八九幺]"
