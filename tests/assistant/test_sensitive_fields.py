@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from holdfast import Sensitive
 from holdfast.assistant.masking import Masker
 from holdfast.assistant.speaker import Speaker
 from holdfast.config import MaskingSection
@@ -106,3 +107,19 @@ def test_a_value_of_many_words_is_not_streamed_in_pieces() -> None:
         speaker.stream(character)
     speaker.flush()
     assert turn.said == "Hi J***, it goes to 北京市*** (138****1234); Jane van Dyke knows 北京市海淀区."
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"order": {"secret": "blue 42"}},
+        {"orders": [{"contact": {"secret": "blue 42"}}]},
+        {"order": {"note": Sensitive("blue 42", "text")}},
+        {"note": Sensitive("blue 42", "text")},
+        {"secret": ["red", "blue 42"]},
+    ],
+)
+def test_a_value_is_known_in_texts_wherever_it_stands_in_the_state(state: dict[str, Any]) -> None:
+    masker = Masker({"secret": "text"})
+    assert masker.text("you said blue 42", state, detect=False) == "you said ***"
+    assert "blue 42" not in repr(masker.state({**state, "summary": "it was blue 42"}))
