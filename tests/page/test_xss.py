@@ -144,6 +144,7 @@ def test_stored_replies_are_inert(api: ScriptedApi, open_page: OpenPage) -> None
 
 def older(page: ChatPage) -> None:
     """Has the page load what is above, until there is no more."""
+    expect(page.tab.locator(".message").last).to_be_visible()  # before that there is nothing above either
     for _ in range(20):
         more = page.tab.get_by_role("button", name=re.compile("earlier|older", re.IGNORECASE))
         if more.count() == 0:
@@ -167,6 +168,7 @@ def test_a_users_own_words_are_text(api: ScriptedApi, open_page: OpenPage) -> No
     api.messages = [stored("user", number, vector) for number, vector in enumerate(VECTORS)]
     page = trapped(open_page, api, "#s=s1")
     older(page)
+    expect(page.tab.locator(".message.user")).to_have_count(len(VECTORS))
     assert page.tab.locator(".message.user .bubble *").count() == 0
     inert(page, ".message.user")
 
@@ -185,6 +187,7 @@ def test_names_citations_and_errors_are_text(api: ScriptedApi, open_page: OpenPa
     ]
     page = trapped(open_page, api, "#s=s1")
     older(page)
+    expect(page.answers).to_have_count(len(vectors))
     assert page.tab.locator(".person-name img, .person-name script, .person-name a").count() == 0
     inert(page)
     for number, vector in enumerate(vectors[:: len(vectors) // 9]):
